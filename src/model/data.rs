@@ -135,7 +135,7 @@ impl TryFrom<Node<'_>> for Payload {
     fn try_from(node: Node) -> Result<Payload, Wanted> {
         Ok(match node {
             Node::Null => Payload::default(),
-            Node::Bool(_) | Node::Number(_) => Payload::Scalar,
+            Node::Bool(_) | Node::Number(_) | Node::Double(_) => Payload::Scalar,
             Node::Text(text) => Payload::Plain(Data::Text(text)),
             Node::Binary(bytes) => Payload::Plain(Data::Binary(bytes)),
             Node::Unfit(wanted) => return Err(wanted),

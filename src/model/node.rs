@@ -24,6 +24,9 @@ pub enum Node<'de> {
     Null,
     Bool(bool),
     Number(Number),
+    /// A number of an object: always a float64 in msgpack, where some SDKs read nothing else. JSON has a whole one
+    /// without a fraction.
+    Double(f64),
     Text(String),
     /// In msgpack only.
     Binary(Vec<u8>),
@@ -94,6 +97,7 @@ impl<'de> Node<'de> {
             Node::Null => Value::Null,
             Node::Bool(value) => Value::Bool(value),
             Node::Number(number) => Value::Number(number),
+            Node::Double(value) => value.into(),
             Node::Text(text) => Value::String(text),
             Node::Binary(_) => return Err("no bytes"),
             Node::Unfit(wanted) => return Err(wanted),
@@ -134,6 +138,7 @@ impl<'de> Node<'de> {
             Node::Null => Node::Null,
             Node::Bool(value) => Node::Bool(value),
             Node::Number(number) => Node::Number(number),
+            Node::Double(value) => Node::Double(value),
             Node::Text(text) => Node::Text(text),
             Node::Binary(bytes) => Node::Binary(bytes),
             Node::List(nodes) => Node::List(nodes.into_iter().map(Node::into_owned).collect()),
@@ -199,6 +204,10 @@ impl Serialize for Node<'_> {
             Node::Null | Node::Unfit(_) => serializer.serialize_unit(),
             Node::Bool(value) => serializer.serialize_bool(*value),
             Node::Number(number) => number.serialize(serializer),
+            Node::Double(value) if serializer.is_human_readable() && is_exact(*value) => {
+                serializer.serialize_i64(*value as i64)
+            }
+            Node::Double(value) => serializer.serialize_f64(*value),
             Node::Text(text) => serializer.serialize_str(text),
             Node::Binary(bytes) if serializer.is_human_readable() => serializer.serialize_str(&BASE64.encode(bytes)),
             Node::Binary(bytes) => serializer.serialize_bytes(bytes),
@@ -206,6 +215,12 @@ impl Serialize for Node<'_> {
             Node::Map(fields) => serializer.collect_map(fields.iter().map(|(name, node)| (name, node))),
         }
     }
+}
+
+/// Whether an integer is the same number.
+fn is_exact(value: f64) -> bool {
+    const EXACT: f64 = (1_u64 << 53) as f64;
+    value.fract() == 0.0 && value.abs() < EXACT && !(value == 0.0 && value.is_sign_negative())
 }
 
 /// The JSON that is being read.

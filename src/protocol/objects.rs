@@ -8,7 +8,6 @@ use std::collections::BTreeSet;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use serde_json::Number;
 
 use self::earlier::Earlier;
 pub use self::earlier::in_earlier_names;
@@ -293,22 +292,12 @@ fn string(text: &str) -> Node<'static> {
     Node::Text(text.to_owned())
 }
 
-/// Whole numbers as integers: shorter, and the same to whoever reads them.
-pub fn number(number: f64) -> Node<'static> {
-    const EXACT: f64 = (1_u64 << 53) as f64;
-    let is_whole = number.fract() == 0.0 && number.abs() < EXACT && !(number == 0.0 && number.is_sign_negative());
-    match is_whole {
-        true => Node::Number(Number::from(number as i64)),
-        false => Number::from_f64(number).map_or(Node::Null, Node::Number),
-    }
-}
-
 pub fn value_node(value: &Value) -> Node<'static> {
     map([match value {
         Value::Object(id) => ("objectId", string(id)),
         Value::Bool(value) => ("boolean", Node::Bool(*value)),
         Value::Bytes(bytes) => ("bytes", Node::Binary(bytes.clone())),
-        Value::Number(value) => ("number", number(*value)),
+        Value::Number(value) => ("number", Node::Double(*value)),
         Value::Text(text) => ("string", string(text)),
         Value::Json(text) => ("json", string(text)),
     }])
@@ -326,8 +315,8 @@ fn operation_node(operation: &Operation) -> Node<'static> {
         }
         Action::MapSet { key, value } => ("mapSet", map([("key", string(key)), ("value", value_node(value))])),
         Action::MapRemove { key } => ("mapRemove", map([("key", string(key))])),
-        Action::CounterCreate(count) => ("counterCreate", map([("count", number(*count))])),
-        Action::CounterInc(by) | Action::CounterStep(by) => ("counterInc", map([("number", number(*by))])),
+        Action::CounterCreate(count) => ("counterCreate", map([("count", Node::Double(*count))])),
+        Action::CounterInc(by) | Action::CounterStep(by) => ("counterInc", map([("number", Node::Double(*by))])),
         Action::Delete => ("objectDelete", map([])),
         Action::MapClear => ("mapClear", map([])),
     };
@@ -371,7 +360,7 @@ pub fn snapshot_node(snapshot: &Snapshot, epoch: &str) -> Node<'static> {
             let entries = entries.iter().map(|(key, entry)| (key.clone(), entry_node(entry, epoch)));
             ("map", map_node(entries_node(entries), serial(cleared)))
         }
-        State::Counter { count } => ("counter", map([("count", number(count))])),
+        State::Counter { count } => ("counter", map([("count", Node::Double(count))])),
     };
     let state = map([
         ("objectId", string(id)),

@@ -19,7 +19,7 @@ use crate::model::objects::id::{self, ROOT, kind_of};
 use crate::model::objects::operation::{Action, Kind, ObjectMessage, Operation, Proposal, Target, Value};
 use crate::model::objects::parts::{Snapshot, State, Tree};
 use crate::model::objects::path::Path;
-use crate::protocol::objects::{check as check_kind, is_payload, map, number, read_payload, value_node};
+use crate::protocol::objects::{check as check_kind, is_payload, map, read_payload, value_node};
 use crate::rpc::{self, Outcome, Publish, PublishKey, Response, Submission, TreeQuery};
 
 /// A read of an object, which the path may name, or of what `path` leads to from there. Fails with 40160, 92007 for a
@@ -74,7 +74,7 @@ impl<'a> Shown<'a> {
             }
             other if !self.compact => Some(value_node(other)),
             Value::Bool(value) => Some(Node::Bool(*value)),
-            Value::Number(value) => Some(number(*value)),
+            Value::Number(value) => Some(Node::Double(*value)),
             Value::Bytes(bytes) => Some(Node::Binary(bytes.clone())),
             Value::Text(text) | Value::Json(text) => Some(Node::Text(text.clone())),
         }
@@ -83,9 +83,9 @@ impl<'a> Shown<'a> {
     fn object(&mut self, object: &'a Snapshot, depth: usize) -> Node<'static> {
         let id = Node::Text(object.id.clone());
         match (&object.object.state, self.compact) {
-            (State::Counter { count }, true) => number(*count),
+            (State::Counter { count }, true) => Node::Double(*count),
             (State::Counter { count }, false) => {
-                let data = map([("number", number(*count))]);
+                let data = map([("number", Node::Double(*count))]);
                 map([("objectId", id), ("counter", map([("data", data)]))])
             }
             (State::Map { .. }, true) => Node::Map(self.entries(object, depth)),

@@ -74,6 +74,24 @@ fn what_is_created_changed_and_removed_is_read_whole_and_in_part() {
 }
 
 #[test]
+fn numbers_are_floats_in_msgpack_though_they_are_whole() {
+    let mut world = World::new();
+    change(&mut world, json!([{"path": "hits", "counterCreate": {"count": 1}}, set("", "n", json!({"number": 2}))]));
+    for (compact, places) in [
+        ("true", ["/hits", "/n"]),
+        ("false", ["/map/entries/hits/data/counter/data/number", "/map/entries/n/data/number"]),
+    ] {
+        let reply = world.send(get(PATH).query("compact", compact).query("format", "msgpack"));
+        let packed: Value = rmp_serde::from_slice(&reply.body).expect("msgpack");
+        let json = read(&mut world, &[("compact", compact)]);
+        for place in places {
+            assert!(packed.pointer(place).is_some_and(Value::is_f64), "{place}: {packed}");
+            assert!(json.pointer(place).is_some_and(Value::is_i64), "{place}: {json}");
+        }
+    }
+}
+
+#[test]
 fn operations_are_known_by_their_ids_and_are_done_once() {
     let mut world = World::new();
     change(&mut world, json!({"path": "n", "counterCreate": {}}));

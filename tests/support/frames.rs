@@ -27,6 +27,7 @@ pub struct Frame {
     pub presence: Vec<Event>,
     pub annotations: Vec<Value>,
     /// Operations on objects, or objects.
+    #[serde(deserialize_with = "alike")]
     pub state: Vec<Value>,
     pub res: Option<Vec<PublishResult>>,
     pub error: Option<Error>,
@@ -93,6 +94,27 @@ fn plain<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Data, D::Error> {
     }
 
     deserializer.deserialize_any(Plain)
+}
+
+/// Numbers of objects, which are floats in msgpack, as JSON has them.
+fn alike<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Value>, D::Error> {
+    fn mend(value: &mut Value) {
+        match value {
+            Value::Array(values) => values.iter_mut().for_each(mend),
+            Value::Object(fields) => fields.values_mut().for_each(mend),
+            Value::Number(number) => {
+                let whole = number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() < 1e15);
+                if let Some(whole) = whole.filter(|float| *float != 0.0 || float.is_sign_positive()) {
+                    *number = (whole as i64).into();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    let mut values = Vec::<Value>::deserialize(deserializer)?;
+    values.iter_mut().for_each(mend);
+    Ok(values)
 }
 
 #[derive(Debug, Deserialize)]
