@@ -135,11 +135,11 @@ impl TryFrom<Node<'_>> for Payload {
     fn try_from(node: Node) -> Result<Payload, Wanted> {
         Ok(match node {
             Node::Null => Payload::default(),
-            Node::Bool(_) | Node::Number(_) | Node::Double(_) => Payload::Scalar,
+            Node::Bool(_) | Node::Number(_) => Payload::Scalar,
             Node::Text(text) => Payload::Plain(Data::Text(text)),
             Node::Binary(bytes) => Payload::Plain(Data::Binary(bytes)),
             Node::Unfit(wanted) => return Err(wanted),
-            Node::List(_) | Node::Map(_) => Payload::Structured(node.into_value()?.to_string()),
+            Node::Double(_) | Node::List(_) | Node::Map(_) => Payload::Structured(node.into_value()?.to_string()),
         })
     }
 }

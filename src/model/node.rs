@@ -25,7 +25,7 @@ pub enum Node<'de> {
     Bool(bool),
     Number(Number),
     /// A number of an object: always a float64 in msgpack, where some SDKs read nothing else. JSON has a whole one
-    /// without a fraction.
+    /// without a fraction. From JSON this is an integer of more than 64 bits, which nothing but an object may have.
     Double(f64),
     Text(String),
     /// In msgpack only.
@@ -97,7 +97,7 @@ impl<'de> Node<'de> {
             Node::Null => Value::Null,
             Node::Bool(value) => Value::Bool(value),
             Node::Number(number) => Value::Number(number),
-            Node::Double(value) => value.into(),
+            Node::Double(_) => return Err(TOO_LONG),
             Node::Text(text) => Value::String(text),
             Node::Binary(_) => return Err("no bytes"),
             Node::Unfit(wanted) => return Err(wanted),
@@ -242,11 +242,14 @@ impl Seed<'_> {
         Ok(())
     }
 
-    /// Whether this may be an integer of more than 64 bits, of which a float has the first digits only.
+    /// Whether this may be an integer of more than 64 bits.
     fn is_rounded(self, value: f64) -> bool {
         value.abs() >= i64::MAX as f64 && *self.0.has_long_integer.get_or_init(|| json::has_long_integer(self.0.text))
     }
 }
+
+/// A double has the first digits of such a one only.
+pub(super) const TOO_LONG: Wanted = "no integer of more than 64 bits: send it as a string";
 
 pub(super) const TOO_MANY: &str = "more values than a body may have";
 
@@ -284,7 +287,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
 
     fn visit_f64<E>(self, value: f64) -> Result<Node<'de>, E> {
         if self.is_rounded(value) {
-            return Ok(Node::Unfit("no integer of more than 64 bits: send it as a string"));
+            return Ok(Node::Double(value));
         }
         Ok(Number::from_f64(value).map_or(Node::Null, Node::Number))
     }

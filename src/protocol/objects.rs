@@ -221,8 +221,12 @@ fn read_number(node: Node, place: &'static str) -> Result<Option<f64>, ErrorInfo
 
 /// What is no number is read as null.
 fn finite(node: Node, place: &'static str) -> Result<f64, ErrorInfo> {
-    let Node::Number(number) = node else { return Err(wanted(place)("a finite number")) };
-    number.as_f64().filter(|number| number.is_finite()).ok_or_else(|| wanted(place)("a finite number"))
+    let number = match node {
+        Node::Number(number) => number.as_f64(),
+        Node::Double(number) => Some(number),
+        _ => None,
+    };
+    number.filter(|number| number.is_finite()).ok_or_else(|| wanted(place)("a finite number"))
 }
 
 fn read_set(node: Node, value_name: &'static str) -> Result<Action, ErrorInfo> {

@@ -162,6 +162,34 @@ fn numbers_of_objects_are_floats_in_msgpack_and_nothing_else_is() {
     }
 }
 
+/// JavaScript writes whole numbers below 10²¹ with all their digits, which are too many for 64 bits.
+#[test]
+fn numbers_that_javascript_writes_with_all_their_digits_are_read() {
+    let read = |operation: &str, more: &str| {
+        let frame = r#"{"action":19,"channel":"c","msgSerial":1,"state":[{"operation":{OPERATION}MORE}]}"#;
+        decode(frame.replace("OPERATION", operation).replace("MORE", more).as_bytes(), Format::Json).unwrap()
+    };
+    let done = |operation: &str| match read(operation, "") {
+        Inbound::Objects(mut frame) => frame.operations.remove(0).message.operation.action,
+        other => panic!("{operation}: {other:?}"),
+    };
+    for (digits, number) in
+        [("100000000000000000000", 1e20), ("-123456789012345680000", -123_456_789_012_345_680_000.0)]
+    {
+        let set = format!(r#""action":1,"objectId":"root","mapSet":{{"key":"k","value":{{"number":{digits}}}}}"#);
+        assert_eq!(done(&set), Action::MapSet { key: "k".into(), value: Value::Number(number) });
+        let inc = format!(r#""action":4,"objectId":"counter:x@1","counterInc":{{"number":{digits}}}"#);
+        assert_eq!(done(&inc), Action::CounterInc(number));
+        let initial = format!(r#"{{"count":{digits}}}"#);
+        let object_id = id::make(Kind::Counter, &initial, "0123456789abcdef", 5);
+        let payload = json!({"initialValue": initial, "nonce": "0123456789abcdef"});
+        let create = format!(r#""action":3,"objectId":"{object_id}","counterCreateWithObjectId":{payload}"#);
+        assert_eq!(done(&create), Action::CounterCreate(number));
+        let refused = read(&set, &format!(r#","extras":{{"headers":{{"n":{digits}}}}}"#));
+        assert!(matches!(&refused, Inbound::Refused { error, .. } if error.message.contains("64 bits")), "{refused:?}");
+    }
+}
+
 fn numbers() -> impl Strategy<Value = f64> {
     let finite = any::<f64>().prop_filter("JSON has it", |number| number.is_finite());
     prop_oneof![finite, any::<i32>().prop_map(f64::from), (-60..60).prop_map(|power| f64::from(power).exp2())]

@@ -72,7 +72,10 @@ for (const { format, useBinaryProtocol } of formats) {
     assert.deepEqual(ann.channel.modes, ['object_subscribe', 'object_publish']);
     assert.deepEqual([ann.root.compactJson(), bob.root.compactJson()], [{}, {}]);
 
+    // The SDK's msgpack has integers of 64 bits at most.
+    const large = useBinaryProtocol ? 2 ** 60 : 1e20;
     await ann.root.set('score', LiveCounter.create(10));
+    await ann.root.set('large', large);
     await ann.root.set('game', LiveMap.create({
       team: 'red', half: 1.5, live: true, none: '', zero: 0, raw: Buffer.from([0, 255]), list: [1, { a: null }],
       players: LiveMap.create({ keeper: 'cy' }),
@@ -93,6 +96,7 @@ for (const { format, useBinaryProtocol } of formats) {
         list: [1, { a: null }], live: true, none: '', players: { coach: 'di', keeper: 'cy' }, raw: 'AP8=', team: 'blue',
         zero: 0,
       },
+      large,
       score: 10 + 5 + 0.1 + 0.2 - 1,
     };
     await Promise.all([shows(ann.root, state), shows(bob.root, state)]);
