@@ -7,15 +7,18 @@ mod support {
     pub mod memory_store;
 }
 
+use courtside::auth::{Grant, Identity};
 use courtside::error::Code;
 use courtside::limits::{ATTACH_FLOW, MESSAGE_FLOW, REFUSALS_WAITING_MAX};
 use courtside::model::Format;
 use courtside::model::serial::Position;
+use courtside::relay::session::Opening;
 use courtside::relay::{Effect, Relay, SocketId};
 use courtside::rpc::{Outcome, Published, Response};
 use serde_json::{Value, json};
 
 use support::bench::*;
+use support::grant::grant;
 
 const BURST: u64 = MESSAGE_FLOW.burst;
 
@@ -126,6 +129,29 @@ fn what_members_do_counts_and_so_does_what_cannot_be_read() {
         let last = codes.pop();
         assert_eq!(last, Some(limited), "{frame}");
         assert!(!codes.contains(&limited), "{frame}");
+    }
+}
+
+/// Its bound is not each connection's alone, whatever it says there.
+#[test]
+fn what_a_client_says_counts_over_its_connections() {
+    let operation = json!({"action": 1, "objectId": "root", "mapSet": {"key": "k", "value": {"number": 1}}});
+    for said in [
+        json!({"action": 15, "channel": "room", "messages": vec![json!({"data": "x"}); BURST as usize]}),
+        json!({"action": 19, "channel": "room", "state": vec![json!({"operation": operation}); BURST as usize]}),
+    ] {
+        let mut relay = relay();
+        for socket in [1, 2] {
+            let ann = Grant { basic: false, client_id: Identity::Named("ann".into()), ..grant() };
+            let opening = Opening::from_query(ann, &[], true);
+            relay.open(SocketId(socket), opening, format!("connection{socket}"), NOW_MS);
+        }
+        let mut frame = said;
+        frame["msgSerial"] = json!(0);
+        assert!(frames(&send(&mut relay, 1, &frame.to_string()), 1).is_empty(), "it is taken in");
+        let told = frames(&send(&mut relay, 2, &frame.to_string()), 2);
+        let refused: Value = serde_json::from_str(&told[0]).unwrap();
+        assert_eq!(refused["error"]["code"], Code::PublishRateLimited.number(), "{refused}");
     }
 }
 

@@ -15,7 +15,11 @@ impl Relay {
     pub(super) fn operate(&mut self, socket: SocketId, frame: ObjectFrame) {
         let messages = frame.operations.iter().map(|proposal| proposal.message.messages()).sum();
         let said = (frame.msg_serial, messages);
-        self.take_in(socket, said, |relay| relay.admit_operations(socket, frame));
+        self.take_in(socket, said, |relay| {
+            let (channel, item) = relay.admit_operations(socket, frame)?;
+            relay.admit_client(socket, &channel, said.1)?;
+            Ok((channel, item))
+        });
     }
 
     /// Fails with 40010 (name), 40160 (capability), 40165 (mode), 40031 (ids), and as [`check`] does.
