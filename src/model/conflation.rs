@@ -253,6 +253,6 @@ mod tests {
     fn what_is_left_of_a_publish_is_pinned() {
         let mut left = entry(1, &["a", "b"]);
         keep(&mut left, &mut |message| message.name.as_deref() == Some("b"));
-        assert_eq!(pinned::encode(&left), b"\x03\xe8\x07\x01p\x00\x02\x01\x01\x01\x00\x01\x01b\x00\x00\x00\x00");
+        assert_eq!(pinned::encode(&left), b"\x04\xe8\x07\x01p\x00\x02\x01\x01\x01\x00\x01\x01b\x00\x00\x00\x00");
     }
 }

@@ -114,6 +114,12 @@ pub enum Content {
         content: Box<Content>,
         counts: Vec<SummaryCounts>,
     },
+    /// The summary of a message that has changed, for who reads it, with the version that the message is. The log has
+    /// it without.
+    SummaryOfVersion {
+        summary: Summary,
+        version: Version,
+    },
 }
 
 /// What an entry consists of: entries of one kind go into one frame, and to those who asked for that kind.
@@ -148,11 +154,11 @@ impl Kinds {
 }
 
 impl Versioned for Entry {
-    const VERSION: u8 = 3;
+    const VERSION: u8 = 4;
 
-    /// The first had fewer kinds of content, and both had fewer shapes of a version and operations on objects.
+    /// All had fewer kinds of content, and the first two had fewer shapes of a version and operations on objects.
     fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<Entry, Unreadable> {
-        if matches!(version, 1 | 2) { pinned::take(bytes) } else { Err(Unreadable::Version(version)) }
+        if matches!(version, 1..=3) { pinned::take(bytes) } else { Err(Unreadable::Version(version)) }
     }
 }
 
@@ -312,9 +318,27 @@ impl Entry {
 
     pub fn summary(&self) -> Option<&Summary> {
         match &self.content {
-            Content::Summary(summary) => Some(summary),
+            Content::Summary(summary) | Content::SummaryOfVersion { summary, .. } => Some(summary),
             _ => None,
         }
+    }
+
+    /// Which version the message of a summary is, when that is told and it is not the first.
+    pub fn summary_version(&self) -> Option<&Version> {
+        match &self.content {
+            Content::SummaryOfVersion { version, .. } => Some(version),
+            _ => None,
+        }
+    }
+
+    /// Says with a summary what it comes to, and which version its message is.
+    pub fn fill(&mut self, counts: Extras, version: Option<Version>) {
+        let Some(summary) = self.summary() else { return };
+        let summary = Summary { counts: SummaryCounts { by_type: Some(counts) }, ..summary.clone() };
+        self.content = match version {
+            Some(version) => Content::SummaryOfVersion { summary, version },
+            None => Content::Summary(summary),
+        };
     }
 
     /// What the annotations of one of its messages come to, where that is told.
@@ -372,7 +396,9 @@ impl Entry {
         let annotations = self.annotations().iter().map(Annotation::weight).sum::<usize>();
         let counts = |counts: &SummaryCounts| counts.by_type.as_ref().map_or(0, |counts| json(counts).len());
         let told = match &self.content {
-            Content::Summary(summary) => MESSAGE_OVERHEAD_BYTES + counts(&summary.counts),
+            Content::Summary(summary) | Content::SummaryOfVersion { summary, .. } => {
+                MESSAGE_OVERHEAD_BYTES + counts(&summary.counts)
+            }
             Content::Annotated { counts: all, .. } => all.iter().map(counts).sum(),
             _ => 0,
         };

@@ -120,7 +120,7 @@ fn stored_increments_are_pinned() {
         crate::base::pinned::encode(&entry)
     };
     let of_action =
-        |action: u8| [&b"\x03\x01\x01p\x00\x03\x01\x00\x00\x00\x01c"[..], &[action], &1.0_f64.to_le_bytes()].concat();
+        |action: u8| [&b"\x04\x01\x01p\x00\x03\x01\x00\x00\x00\x01c"[..], &[action], &1.0_f64.to_le_bytes()].concat();
     assert_eq!(stored(Action::CounterInc(1.0)), of_action(4));
     assert_eq!(stored(Action::CounterStep(1.0)), of_action(7));
 }
@@ -132,8 +132,8 @@ fn stored_entries_are_pinned() {
     let position = b"\xe0\x91\xee\x81\xdb\x9f\x98\x03";
     let message = b"\x00\x01\x00\x01\x05greet\x01\x01x\x01\x04json\x01\x03bob\x00";
     let of_version = |version: &[u8]| [version, &position[..], b"\x06Ht1R:0\x01\x04Ht1R", message].concat();
-    assert_eq!(bytes, of_version(b"\x03"));
-    for bytes in [bytes, of_version(b"\x02"), of_version(b"\x01")] {
+    assert_eq!(bytes, of_version(b"\x04"));
+    for bytes in [bytes, of_version(b"\x03"), of_version(b"\x02"), of_version(b"\x01")] {
         assert_eq!(crate::base::pinned::decode(&bytes).as_ref(), Ok(&entry));
     }
 }

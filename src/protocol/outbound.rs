@@ -378,8 +378,9 @@ fn render_all<'a>(
     messages.chain(entry.summary().and_then(|summary| render_summary(entry, summary, epoch)))
 }
 
-/// That a message's summary is another now: its name, so that who listens for that name hears of it, and no data.
-fn render_summary<'a>(entry: &Entry, summary: &'a Summary, epoch: &str) -> Option<OutboundMessage<'a>> {
+/// That a message's summary is another now: its name, so that who listens for that name hears of it, its version, and
+/// no data.
+fn render_summary<'a>(entry: &'a Entry, summary: &'a Summary, epoch: &str) -> Option<OutboundMessage<'a>> {
     let target = summary.target;
     let serial = target.position.message_serial(epoch, target.place);
     Some(OutboundMessage {
@@ -393,7 +394,10 @@ fn render_summary<'a>(entry: &Entry, summary: &'a Summary, epoch: &str) -> Optio
         extras: None,
         action: SUMMARY,
         at: entry.position,
-        version: Some(Version::first(serial.clone(), target.position)),
+        version: Some(match entry.summary_version() {
+            Some(version) => Version::of(version, epoch),
+            None => Version::first(serial.clone(), target.position),
+        }),
         serial,
         annotations: Some(OutboundSummary { summary: summary.counts.by_type.as_ref()? }),
         operation: None,

@@ -66,7 +66,7 @@ use support::mqtt;
 /// Bytes by what they are: text as it stands, everything else in hexadecimal.
 type Fixture = BTreeMap<String, String>;
 
-const EARLIER: [&str; 10] = [
+const EARLIER: [&str; 11] = [
     include_str!("../fixtures/formats-1.txt"),
     include_str!("../fixtures/formats-2.txt"),
     include_str!("../fixtures/formats-3.txt"),
@@ -77,8 +77,9 @@ const EARLIER: [&str; 10] = [
     include_str!("../fixtures/formats-8.txt"),
     include_str!("../fixtures/formats-9.txt"),
     include_str!("../fixtures/formats-10.txt"),
+    include_str!("../fixtures/formats-11.txt"),
 ];
-const NEWEST: &str = include_str!("../fixtures/formats-11.txt");
+const NEWEST: &str = include_str!("../fixtures/formats-12.txt");
 
 #[test]
 fn what_operators_did_is_read_again() {
@@ -175,7 +176,7 @@ fn objects_of_every_version_are_there() {
         let said: Vec<ObjectMessage> = said.into_iter().map(|proposal| proposal.message).collect();
         assert_eq!(entry.objects(), said);
     }
-    assert_eq!(versions, 9);
+    assert_eq!(versions, 10);
 }
 
 /// The version before this one kept each append with the whole message that it left.
@@ -219,6 +220,22 @@ fn operations_of_every_version_are_read_whole() {
         let said = [" and 0", " and 1", " and 1 and 2", " and 1 and 2 and 3"];
         assert_eq!(texts, said.map(|text| Data::Text(text.to_owned())));
     }
+}
+
+#[test]
+fn summaries_of_every_version_are_read() {
+    let target = revision::Target { position: Position(1_000_000_001), place: 2 };
+    let mut versions = 0;
+    for fixture in fixtures() {
+        let entry = |name: &str| Packed::from_bytes(unhex(fixture.get(name)?)).entries().expect("readable").pop();
+        let Some(plain) = entry("summary") else { continue };
+        versions += 1;
+        assert_eq!((plain.summary(), plain.summary_version()), (Some(&summary(target)), None));
+        if let Some(filled) = entry("summary.filled") {
+            assert_eq!((filled.summary(), filled.summary_version()), (Some(&summary(target)), Some(&updated(target))));
+        }
+    }
+    assert_eq!(versions, 10);
 }
 
 #[test]
@@ -305,7 +322,7 @@ fn a_push_of_every_version_is_delivered() {
         };
         assert!(outputs.iter().any(delivered), "{outputs:?}");
     }
-    assert_eq!(versions, 8);
+    assert_eq!(versions, 9);
 }
 
 #[test]
@@ -329,7 +346,7 @@ fn a_webhook_of_every_version_goes_on_where_it_is() {
         let posts = channel.posts(&mut store, false, "seed", NOW_MS + 4_000);
         assert!(String::from_utf8_lossy(&posts[0].body).contains("hello ü"), "{posts:?}");
     }
-    assert_eq!(versions, 7);
+    assert_eq!(versions, 8);
 }
 
 #[test]

@@ -235,6 +235,25 @@ pub fn app_host(store: AppMemory) -> AppHost<AppMemory> {
     AppHost::new(Settings { apps: Ok(Default::default()), bounds: Default::default() }, store)
 }
 
+pub fn summary(target: revision::Target) -> Summary {
+    Summary { target, name: Some("chat".into()), counts: SummaryCounts::default() }
+}
+
+/// A version of the message that is summed up.
+pub fn updated(target: revision::Target) -> revision::Version {
+    revision::Version {
+        position: Position(1_000_000_002),
+        shape: revision::Shape::Updated,
+        number: 1,
+        prior: target.position,
+        deleted_at: None,
+        connection_id: Some("conn".into()),
+        client_id: Some("bob".into()),
+        description: None,
+        metadata: None,
+    }
+}
+
 /// All that this build stores, by name.
 pub fn written() -> Fixture {
     let store = written_store();
@@ -269,9 +288,10 @@ pub fn written() -> Fixture {
         encoding: None,
         extras: json!({"a": 1}).as_object().cloned(),
     };
-    let summary = Summary { target, name: Some("chat".into()), counts: SummaryCounts::default() };
     let annotations = Content::Annotations { target, annotations: vec![said] };
-    for (name, content) in [("annotations", annotations), ("summary", Content::Summary(summary))] {
+    let summary = Content::Summary(summary(target));
+    let filled = Content::SummaryOfVersion { summary: self::summary(target), version: updated(target) };
+    for (name, content) in [("annotations", annotations), ("summary", summary), ("summary.filled", filled)] {
         let entry = Entry { position: Position(1_000_000_003), id: "conn:9".into(), connection_id: None, content };
         put(name, hex(Packed::one(&entry).bytes()));
     }

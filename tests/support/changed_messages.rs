@@ -1,7 +1,11 @@
 //! What is said of messages that change.
 
+use courtside::model::Format;
 use courtside::model::operation::{Operation, Patch, Reach};
 use courtside::model::revision::Act;
+use courtside::protocol::Encoded;
+use courtside::protocol::dialect::Dialect;
+use courtside::protocol::outbound::entries_frame;
 use courtside::rpc::VersionsQuery;
 
 use super::*;
@@ -50,6 +54,44 @@ fn a_message_that_changes_keeps_what_was_said_of_it_and_a_deleted_one_tells_no_m
     let from = ReadFrom::After { position: position(&message), epoch: EPOCH.to_owned() };
     let backlog = bench.channel.read(&mut bench.store, &from, bench.now_ms).unwrap();
     assert!(backlog.entries.entries().unwrap().iter().all(|entry| entry.summary().is_none()), "nor to who resumes");
+}
+
+/// The versions that summaries name, as readers get them.
+fn versions_of_summaries(entries: &[Entry]) -> Vec<String> {
+    let of_summary = |entry: &&Entry| entry.summary().is_some();
+    let version = |entry: &Entry| {
+        let told = entries_frame("c", EPOCH, &[entry], Dialect::Frames(Format::Json));
+        let Some(Encoded::Text(text)) = told else { panic!("a frame") };
+        let frame: Value = serde_json::from_str(&text).unwrap();
+        frame["messages"][0]["version"]["serial"].as_str().expect("a version").to_owned()
+    };
+    entries.iter().filter(of_summary).map(version).collect()
+}
+
+#[test]
+fn a_summary_names_the_version_that_its_message_is() {
+    let mut bench = Bench::new();
+    let message = bench.message();
+    let mut versions = vec![message.clone()];
+    bench.annotate(&message, vec![say("r:flag.v1", "+ann:")]);
+    for (act, client) in [(Act::Update, "+bob:"), (Act::Append, "+cy:"), (Act::Append, "+dan:")] {
+        let outcome = bench.commit(vec![operate(act, &message)]).remove(0);
+        let Outcome::Accepted { position, .. } = outcome else { panic!("{outcome:?}") };
+        versions.push(position.message_serial(EPOCH, 0));
+        bench.annotate(&message, vec![say("r:flag.v1", client)]);
+    }
+    assert_eq!(versions_of_summaries(&bench.told), versions);
+    // One who reads rows gets the last summary, and the version that it follows.
+    let from = ReadFrom::After { position: position(&message), epoch: EPOCH.to_owned() };
+    bench.channel = awake(&mut bench.store);
+    let read = |bench: &mut Bench| bench.channel.read(&mut bench.store, &from, bench.now_ms).unwrap();
+    assert_eq!(versions_of_summaries(&read(&mut bench).entries.entries().unwrap()), versions[3..]);
+    // A version that the reader has not come to is not named ahead of itself: it might be taken for known.
+    bench.commit(vec![operate(Act::Update, &message)]);
+    bench.channel = awake(&mut bench.store);
+    let entries = read(&mut bench).entries.entries().unwrap();
+    assert_eq!(versions_of_summaries(&entries), versions[..1]);
+    assert!(entries.last().expect("the update").is_operation());
 }
 
 /// An SDK takes a message without a summary for one of which nobody said anything.

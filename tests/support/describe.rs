@@ -118,7 +118,7 @@ fn what(entry: &Entry) -> String {
             tag_of(&entry.messages()[0].data)
         }
         Content::Annotations { annotations, .. } => format!("{annotations:?}"),
-        Content::Summary(summary) => format!("{summary:?}"),
+        Content::Summary(summary) | Content::SummaryOfVersion { summary, .. } => format!("{summary:?}"),
         Content::Presence(events) => events.iter().map(happened).collect::<Vec<_>>().join("+"),
     }
 }

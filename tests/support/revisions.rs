@@ -53,7 +53,9 @@ impl Change {
         }
         match &entry.content {
             Content::Annotations { target, annotations } => Some(Change::Annotations(*target, annotations.clone())),
-            Content::Summary(summary) => Some(Change::Summary(summary.target)),
+            Content::Summary(summary) | Content::SummaryOfVersion { summary, .. } => {
+                Some(Change::Summary(summary.target))
+            }
             // Their life is not known yet when the first are written, and orders nothing.
             Content::Objects(_) => {
                 let operations = operations_of(entry, "life").into_iter();

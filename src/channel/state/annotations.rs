@@ -398,7 +398,8 @@ fn add(by_type: &mut Extras, key: CountKey, total: Total, clients: Vec<(String, 
 }
 
 /// Entries for readers: each summary that has no counts yet gets those of now, and only the last of a message has them.
-/// A message that is deleted has none, nor has one that has expired: what was said of it is gone, and whoever shows
+/// It also gets the version that its message is, but none that comes behind it: a reader would take that for known. A
+/// message that is deleted has none, nor has one that has expired: what was said of it is gone, and whoever shows
 /// it yet must not be told that nobody said anything. Operations of rows have what annotations come to, too.
 pub(in crate::channel) fn filled(
     store: &mut impl Store,
@@ -413,23 +414,28 @@ pub(in crate::channel) fn filled(
     let mut told = std::collections::BTreeSet::new();
     let mut kept = Vec::new();
     while let Some(mut entry) = entries.pop() {
-        if let Content::Summary(Summary { target, counts, .. }) = &mut entry.content
-            && told.insert(*target) | counts.by_type.is_some()
-        {
-            if is_deleted(&latest(store, target.position)?, *target) {
+        let Some(&Summary { target, ref counts, .. }) = entry.summary() else {
+            kept.push(entry);
+            continue;
+        };
+        let is_filled = counts.by_type.is_some();
+        if !(told.insert(target) | is_filled) {
+            continue;
+        }
+        let latest = latest(store, target.position)?;
+        if is_deleted(&latest, target) {
+            continue;
+        }
+        if !is_filled {
+            let now = summary(store, target, SUMMARY_CLIENTS_MAX_BYTES)?;
+            if now.is_empty() && store.annotations(target, Position::ZERO, 1)?.is_empty() {
                 continue;
             }
-            if counts.by_type.is_none() {
-                let now = summary(store, *target, SUMMARY_CLIENTS_MAX_BYTES)?;
-                if now.is_empty() && store.annotations(*target, Position::ZERO, 1)?.is_empty() {
-                    continue;
-                }
-                counts.by_type = Some(now);
-            }
-            kept.push(entry);
-        } else if entry.summary().is_none() {
-            kept.push(entry);
+            let mut versions = latest.iter().filter_map(Entry::operation).filter(|(of, ..)| *of == target);
+            let version = versions.next_back().map(|(.., version)| version.clone());
+            entry.fill(now, version.filter(|version| version.position < entry.position));
         }
+        kept.push(entry);
     }
     Ok(packed_of(kept.iter().rev()))
 }
