@@ -13,6 +13,9 @@ mod support {
     pub mod submissions;
 }
 
+#[path = "support/wide_paths.rs"]
+mod wide_paths;
+
 use std::collections::BTreeSet;
 
 use courtside::auth::Source;

@@ -116,7 +116,8 @@ pub const ENDING_BYTES: usize = 4 * 1024;
 
 /// What a channel reads and gives out to change messages, in bytes: an append of a byte reads its whole message and
 /// gives it to relays, and one to an old message reads a row. 16 MB take 0.3 s, and 8 MB a second 15 % of the thread;
-/// that is two thousand appends a second to messages of 4 KB. Beyond, changes are refused with 42911.
+/// that is two thousand appends a second to messages of 4 KB. Beyond, changes are refused with 42911. What operations
+/// on objects read to follow their paths counts, too.
 pub const CHANGES_FLOW: Flow = Flow { burst: 16 * 1024 * 1024, per_second: 8 * 1024 * 1024 };
 
 /// The longest that a publisher may let its appends be rolled up, as the hosted service has it.

@@ -41,6 +41,15 @@ pub const OBJECTS_DEPTH_MAX: usize = 64;
 /// Keys and wildcards in a path.
 pub const OBJECT_PATH_MAX_SEGMENTS: usize = 64;
 
+/// Objects and entries that the paths of one publish lead through: each is a read of about 10 µs, and wildcards
+/// multiply them. A thousand operations have room for four keys each, and one for a thousand maps in each of three
+/// levels.
+pub const OBJECT_PATH_READS_MAX: usize = 10_000;
+
+/// What such a read counts in [`CHANGES_FLOW`](super::CHANGES_FLOW), in bytes: two publishes of the most may come at
+/// once, and then one a second.
+pub const OBJECT_PATH_READ_BYTES: usize = 800;
+
 /// Bytes in an object's id: its kind, a hash of 43 characters and a time.
 pub const OBJECT_ID_MAX_BYTES: usize = 80;
 

@@ -315,6 +315,7 @@ impl Store for MemoryStore {
         if std::mem::take(&mut self.fail_rows) || self.is_broken {
             return Err(StoreError("objects".into()));
         }
+        self.rows_read += 1;
         Ok(self.objects.get(key).cloned())
     }
 

@@ -13,12 +13,12 @@ use crate::channel::store::{Store, StoreError, Stored};
 use crate::channel::{Channel, storage_failed};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{
-    DELETES_PER_ENTRY, MESSAGE_OVERHEAD_BYTES, OBJECT_ROW_BYTES, OBJECT_ROWS_MAX, OBJECTS_PAGE_BYTES,
-    OBJECTS_READ_MAX_BYTES, OBJECTS_USED_STEP_MS, TRIM_PAUSE_MS,
+    DELETES_PER_ENTRY, MESSAGE_OVERHEAD_BYTES, OBJECT_PATH_READ_BYTES, OBJECT_ROW_BYTES, OBJECT_ROWS_MAX,
+    OBJECTS_PAGE_BYTES, OBJECTS_READ_MAX_BYTES, OBJECTS_USED_STEP_MS, TRIM_PAUSE_MS,
 };
 use crate::model::message::{self, Content};
 use crate::model::objects::id::ROOT;
-use crate::model::objects::operation::{Action, Kind, ObjectMessage, Operation, Proposal, Value};
+use crate::model::objects::operation::{Action, Kind, ObjectMessage, Operation, Proposal, Target, Value};
 use crate::model::objects::parts::{Cursor, Entry, Object, Part, PartKey, Snapshot, Stamp, Summary, Tree};
 use crate::model::objects::pool::{Changes, Failure, Parts, Pool};
 use crate::model::objects::sweep::{Sweep, Swept};
@@ -138,11 +138,18 @@ impl Channel {
         proposals: &[Proposal],
         now_ms: u64,
     ) -> Result<Outcome, StoreError> {
+        let follows_paths = proposals.iter().any(|proposal| matches!(proposal.target, Target::At(_)));
+        if follows_paths && self.has_changed_too_much(now_ms) {
+            let why = "paths lead to too much on this channel; try again, or name objects by their ids";
+            return Ok(Outcome::Refused(Code::PublishRateLimited.because(why)));
+        }
         let position = batch.tip().next(now_ms);
         let summary = batch.objects.summary().unwrap_or(self.states.objects.summary);
         let mut view = View { store, changes: &batch.objects };
         let mut pool = Pool::new(&mut view, summary);
-        let operations = match pool.take(proposals, Stamp { position, index: 0 }) {
+        let taken = pool.take(proposals, Stamp { position, index: 0 });
+        self.count_lookup(pool.path_reads() * OBJECT_PATH_READ_BYTES, now_ms);
+        let operations = match taken {
             Ok(operations) => operations,
             Err(Failure::Refused(error)) => return Ok(Outcome::Refused(error)),
             Err(Failure::Failed(error)) => return Err(error),

@@ -110,13 +110,17 @@ impl Channel {
             return Ok(Some(entry.clone()));
         }
         let (entries, read) = self.log.around(store, batch, position)?;
-        self.lookups.debt.add(read, CHANGES_FLOW, now_ms);
+        self.count_lookup(read, now_ms);
         let is_it = |entry: &Entry| entry.position == position && !entry.is_operation() && !entry.is_ephemeral();
         let found = entries.into_iter().find(|entry| is_it(entry) && entry.kind() == Kind::Messages);
         if read > 0 {
             self.lookups.last.clone_from(&found);
         }
         Ok(found)
+    }
+
+    pub(in crate::channel) fn count_lookup(&mut self, bytes: usize, now_ms: u64) {
+        self.lookups.debt.add(bytes, CHANGES_FLOW, now_ms);
     }
 
     /// Whether so much was changed, and looked up, that no more may be for now.
@@ -153,7 +157,7 @@ impl Channel {
             Content::Revised { messages: vec![message], marks: vec![Mark { target, version: Some(version) }] };
         let entry = Entry { position, id: publish.id(), connection_id: publish.connection_id.clone(), content };
         let key = self.window(store, now_ms)?.remember(publish, position);
-        self.lookups.debt.add(entry.weight(), CHANGES_FLOW, now_ms);
+        self.count_lookup(entry.weight(), now_ms);
         self.take_whole(publish, entry.added().map_or(entry.weight(), |added| added.weight()), now_ms);
         changes.extend(kept.and_then(|kept| kept.extended(&entry)).or_else(|| revise(&entry)));
         batch.push(publish, entry, key, changes);

@@ -9,8 +9,8 @@ use super::parts::{Entry, Object, Part, PartKey, Stamp, State, Summary};
 use super::path::{Path, Segment};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{
-    OBJECT_PARTS_MAX, OBJECT_STEP_MAX, OBJECT_WHOLE_MAX, OBJECTS_GRACE_MS, OBJECTS_MAX_BYTES, OBJECTS_USED_STEP_MS,
-    PUBLISH_MAX_MESSAGES,
+    OBJECT_PARTS_MAX, OBJECT_PATH_READS_MAX, OBJECT_STEP_MAX, OBJECT_WHOLE_MAX, OBJECTS_GRACE_MS, OBJECTS_MAX_BYTES,
+    OBJECTS_USED_STEP_MS, PUBLISH_MAX_MESSAGES,
 };
 
 /// Where parts are read.
@@ -85,6 +85,8 @@ pub struct Pool<'a, P> {
     before: Summary,
     summary: Summary,
     changes: Changes,
+    /// Objects and entries that paths led through.
+    path_reads: usize,
 }
 
 type Done<T, P> = Result<T, Failure<<P as Parts>::Error>>;
@@ -95,7 +97,7 @@ fn refused<T, E>(code: Code, why: impl Into<String>) -> Result<T, Failure<E>> {
 
 impl<'a, P: Parts> Pool<'a, P> {
     pub fn new(base: &'a mut P, summary: Summary) -> Pool<'a, P> {
-        Pool { base, before: summary, summary, changes: Changes::default() }
+        Pool { base, before: summary, summary, changes: Changes::default(), path_reads: 0 }
     }
 
     /// Finds out which objects are meant, and does it to them, one after the other from this stamp on. Gives what was
@@ -120,6 +122,11 @@ impl<'a, P: Parts> Pool<'a, P> {
         }
         self.fits()?;
         Ok(operations)
+    }
+
+    /// How many objects and entries were read to follow paths.
+    pub fn path_reads(&self) -> usize {
+        self.path_reads
     }
 
     /// What became of the parts, and the summary if it says something new.
@@ -212,7 +219,10 @@ impl<'a, P: Parts> Pool<'a, P> {
                     continue;
                 }
                 match segment {
-                    Segment::Key(key) => next.extend(self.entry(&id, key)?.and_then(|entry| entry.value)),
+                    Segment::Key(key) => {
+                        self.count_path(1)?;
+                        next.extend(self.entry(&id, key)?.and_then(|entry| entry.value));
+                    }
                     Segment::Any => next.extend(self.values_of(&id)?),
                 }
                 if next.len() > PUBLISH_MAX_MESSAGES {
@@ -233,6 +243,7 @@ impl<'a, P: Parts> Pool<'a, P> {
             let bound = format!("path not processable: '*' stands for at most {PUBLISH_MAX_MESSAGES} keys");
             return refused(Code::BadPath, bound);
         }
+        self.count_path(keys.len())?;
         let mut values = Vec::new();
         for key in keys {
             values.extend(self.entry(id, &key)?.and_then(|entry| entry.value));
@@ -240,8 +251,22 @@ impl<'a, P: Parts> Pool<'a, P> {
         Ok(values)
     }
 
+    /// An object on a path, unless it is gone.
     fn live(&mut self, id: &str) -> Done<Option<Object>, P> {
+        self.count_path(1)?;
         Ok(self.object(id)?.filter(|object| object.gone.is_none()))
+    }
+
+    fn count_path(&mut self, reads: usize) -> Result<(), Failure<P::Error>> {
+        self.path_reads += reads;
+        match self.path_reads <= OBJECT_PATH_READS_MAX {
+            true => Ok(()),
+            false => {
+                let bound = "paths of one publish lead through at most";
+                let why = format!("{bound} {OBJECT_PATH_READS_MAX} objects and entries; name objects by their ids");
+                refused(Code::TooManyMessages, why)
+            }
+        }
     }
 
     /// Does one operation, and gives it as the log is to have it. What cannot be is refused, and then nothing of the
