@@ -328,6 +328,21 @@ fn an_operation_on_a_large_map_reads_no_more_of_it_than_it_concerns() {
     assert_eq!(wide, Code::BadPath.number(), "a wildcard stands for a thousand keys at most");
 }
 
+/// SDKs for Java pass over a page without objects, and with it the end of the sync.
+#[test]
+fn the_last_page_has_something_though_what_was_left_has_gone() {
+    let mut bench = Bench::new();
+    let large = || text(&"x".repeat(OBJECTS_PAGE_BYTES / 2));
+    bench.done(vec![set("root", "a", large())]);
+    bench.done(vec![set("root", "b", large())]);
+    let pages = bench.pages(|bench| bench.done(vec![proposal("root", Action::MapClear)]));
+    let shown = |page: &Vec<Snapshot>| -> Vec<(String, usize)> {
+        page.iter().map(|object| (object.id.clone(), object.entries.len())).collect()
+    };
+    let shown: Vec<_> = pages.iter().map(shown).collect();
+    assert_eq!(shown, [[("root".to_owned(), 1)], [("root".to_owned(), 0)]]);
+}
+
 #[test]
 fn pages_are_bounded_and_the_parts_of_a_map_are_of_one_moment() {
     let mut bench = Bench::new();

@@ -212,7 +212,9 @@ impl Channel {
             }
             cursor.after = key;
         }
-        if !cursor.has_root {
+        // What the page before left may have gone, and SDKs for Java pass over an empty page, though it is the last. A
+        // second part of the root adds its entries to the first, and nothing else.
+        if !cursor.has_root || objects.is_empty() {
             objects.push(Snapshot { id: ROOT.to_owned(), object: Object::new(Kind::Map), entries: Vec::new() });
         }
         Ok(ObjectsPage { epoch, objects, next: None })
