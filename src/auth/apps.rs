@@ -153,6 +153,11 @@ impl App {
         self.keys.iter().find(|key| key.name == *name)
     }
 
+    /// One that has not ended.
+    pub fn live_key(&self, name: &KeyName, now_ms: u64) -> Option<&Key> {
+        self.key(name).filter(|key| !key.has_ended(now_ms))
+    }
+
     /// The deployment itself, as far as it is one: what happens on its metachannels is of no app.
     fn of_deployment() -> App {
         App {

@@ -13,7 +13,7 @@ use crate::rpc::{AppCall, AppRequest, AppResponse};
 
 /// Before the request is read: whatever is wrong with it, there is no such path.
 pub(super) fn require_key(key_name: &KeyName, context: &Context<'_>) -> Result<(), ErrorInfo> {
-    let key = context.apps.get(key_name.app()).and_then(|app| app.key(key_name));
+    let key = context.apps.get(key_name.app()).and_then(|app| app.live_key(key_name, context.now_ms));
     key.map(drop).ok_or_else(|| Code::NotFound.because("no such key"))
 }
 

@@ -11,8 +11,8 @@ use crate::model::name::AppId;
 use crate::rest::Context;
 use crate::rest::caller::Caller;
 
-/// Fails with 40101 for a signature that the key did not make, and for a key or an app that is not there, with 40104
-/// when the request is not of now, with 40003 for another version of signatures, and with 42910 when too much that was
+/// Fails with 40101 for a signature that the key did not make, and for a key or an app that is not there or a
+/// key that has ended, with 40104 when the request is not of now, with 40003 for another version of signatures, and with 42910 when too much that was
 /// wrong came before.
 pub fn caller(request: &Request, id: &AppId, context: &mut Context<'_>) -> Result<Caller, ErrorInfo> {
     let parameter = |name: &str| request.parameter(name).ok_or_else(|| missing(name));
@@ -24,7 +24,7 @@ pub fn caller(request: &Request, id: &AppId, context: &mut Context<'_>) -> Resul
     let now_ms = context.now_ms;
     let verify = || {
         let name = KeyName::parse(key_name).ok();
-        let key = name.and_then(|name| app.as_ref()?.key(&name)).ok_or_else(unknown)?;
+        let key = name.and_then(|name| app.as_ref()?.live_key(&name, now_ms)).ok_or_else(unknown)?;
         verify(key, request, signature)?;
         Ok(key.name.clone())
     };

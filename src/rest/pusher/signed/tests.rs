@@ -3,6 +3,7 @@
 use super::*;
 use crate::auth::{App, Apps, Attempts};
 use crate::rest::Admin;
+use serde_json::json;
 use std::rc::Rc;
 
 /// Signed by the PHP library's rules: the parameters by name, in one text with the method and the path.
@@ -21,7 +22,11 @@ fn app() -> Rc<App> {
 }
 
 fn asked(request: &Request, now_ms: u64) -> Result<(), ErrorInfo> {
-    let (apps, mut attempts, admin) = (Apps::of([app()]), Attempts::default(), Admin::Closed);
+    asked_of(app(), request, now_ms)
+}
+
+fn asked_of(app: Rc<App>, request: &Request, now_ms: u64) -> Result<(), ErrorInfo> {
+    let (apps, mut attempts, admin) = (Apps::of([app]), Attempts::default(), Admin::Closed);
     let mut context = Context { apps: &apps, attempts: &mut attempts, admin: &admin, now_ms, random: [0; 32] };
     caller(request, &AppId::parse("3").unwrap(), &mut context)?;
     check_body(request)
@@ -50,6 +55,17 @@ fn a_signature_covers_the_method_the_path_the_parameters_and_the_body() {
     assert!(asked(&request(&more, BODY), SIGNED_AT_MS).unwrap_err().is(Code::BadCredentials));
     assert!(asked(&request(&QUERY, &BODY.replace("foo", "bar")), SIGNED_AT_MS).unwrap_err().is(Code::BadCredentials));
     assert!(asked(&request(&QUERY, ""), SIGNED_AT_MS).unwrap_err().is(Code::BadCredentials));
+}
+
+#[test]
+fn a_key_signs_until_its_end() {
+    let app = |until_ms: u64| -> Rc<App> {
+        let key = json!({"name": "main", "secret": "7ad3773142a6692b25b8", "validUntil": until_ms});
+        Rc::new(serde_json::from_value(json!({"id": "3", "keys": [key], "namespaces": []})).unwrap())
+    };
+    assert_eq!(asked_of(app(SIGNED_AT_MS + 1), &request(&QUERY, BODY), SIGNED_AT_MS), Ok(()));
+    let ended = asked_of(app(SIGNED_AT_MS), &request(&QUERY, BODY), SIGNED_AT_MS);
+    assert!(ended.unwrap_err().is(Code::BadCredentials));
 }
 
 #[test]
