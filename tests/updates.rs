@@ -315,6 +315,27 @@ fn ones_own_are_those_that_one_published_whoever_changed_them_since() {
 }
 
 #[test]
+fn what_another_deleted_only_who_may_change_all_brings_back() {
+    let (mut store, mut channel, serial) = begun();
+    let by = |id: &str, act_of: Act, name: &str, reach: Reach| {
+        let mut publish = act(id, act_of, &serial, "back");
+        if let Submission::Operation(operation) = &mut publish.content {
+            (operation.reach, operation.client_id) = (reach, Some(name.into()));
+        }
+        publish
+    };
+    let own = || Reach::Of("ann".into());
+    publish(&mut channel, &mut store, vec![by("1", Act::Delete, "ann", own())]);
+    publish(&mut channel, &mut store, vec![by("2", Act::Update, "ann", own())]);
+    publish(&mut channel, &mut store, vec![by("3", Act::Delete, "host", Reach::Any)]);
+    for (id, act) in [("4", Act::Update), ("5", Act::Append), ("6", Act::Delete)] {
+        assert!(refusal(&outcomes(&mut channel, &mut store, vec![by(id, act, "ann", own())])).is(Code::NotPermitted));
+    }
+    publish(&mut channel, &mut store, vec![by("7", Act::Update, "host", Reach::Any)]);
+    publish(&mut channel, &mut store, vec![by("8", Act::Update, "ann", own())]);
+}
+
+#[test]
 fn a_version_is_later_than_its_message_whatever_the_clock_does() {
     let (mut store, mut channel, serial) = begun();
     let (places, _) = publish(&mut channel, &mut store, vec![act("u", Act::Update, &serial, "x")]);
