@@ -129,6 +129,20 @@ test('a poll has one vote of each, and a quiz its answer only when it is reveale
   await part(host, 'polls').locator('.choice', { hasText: 'Okafor' }).getByText('50 %').waitFor();
   assert.equal(await part(host, 'polls').locator('.total').first().innerText(), '2 votes',
     'a vote is changed, not added');
+  // A press is a click, whatever is counted and drawn before its end.
+  const shares = (/** @type {string} */ option, /** @type {string} */ share) => part(host, 'polls')
+    .locator('.choice', { hasText: option }).getByText(share).waitFor();
+  await part(ann, 'polls').getByRole('button', { name: /^Lund/u }).first().hover();
+  await ann.mouse.down();
+  await choose(bob, /^Okafor/u);
+  await shares('Okafor', '100 %');
+  await ann.evaluate(() => new Promise((drawn) => { requestAnimationFrame(() => requestAnimationFrame(drawn)); }));
+  await ann.mouse.up();
+  await shares('Lund', '50 %');
+  await choose(ann, /^Okafor/u);
+  await shares('Okafor', '100 %');
+  await choose(bob, /^Lund/u);
+  await shares('Lund', '50 %');
   // Nor by a second tab, or by another device with what makes Bob himself.
   const tab = await bob.context().newPage();
   await tab.goto(runtime.url);

@@ -67,6 +67,24 @@ const REST = 3;
 /** Half a frame: what takes no longer is drawn in each. */
 const AT_ONCE_MS = 8;
 
+/** What waits until a button that is held down is let go. @type {Set<() => void>} */
+let waiting = new Set();
+let isHeld = false;
+
+const release = () => setTimeout(() => {
+  isHeld = false;
+  const due = waiting;
+  waiting = new Set();
+  for (const frame of due) frame();
+});
+
+// A button that is replaced between the press and its end would never be clicked. The click comes before what is due.
+addEventListener('pointerdown', ({ target }) => {
+  isHeld = target instanceof Element && target.closest('button') !== null;
+}, true);
+for (const end of ['pointerup', 'pointercancel']) addEventListener(end, release, true);
+addEventListener('blur', ({ target }) => { if (target === window) release(); }, true);
+
 /**
  * Calls `draw` once in the next frame, however often it is asked to, and later when it takes long.
  * @param {() => void} draw
@@ -75,6 +93,10 @@ export function perFrame(draw) {
   let asked = false;
   let restsUntil = 0;
   const frame = () => requestAnimationFrame(() => {
+    if (isHeld) {
+      waiting.add(frame);
+      return;
+    }
     asked = false;
     const began = performance.now();
     draw();
