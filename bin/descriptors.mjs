@@ -12,8 +12,10 @@ import fs from 'node:fs';
  * @returns {Promise<Descriptors | undefined>}
  */
 export async function descriptorsOf(pid) {
-  // Since Linux 6.2 the directory's size is how many there are: to list them would take long when it matters.
-  const open = await fs.promises.stat(`/proc/${pid}/fd`).then(({ size }) => size, () => 0);
+  // Since Linux 6.2 the directory's size is how many there are. Before, they must be listed, which takes longer.
+  const folder = `/proc/${pid}/fd`;
+  const size = await fs.promises.stat(folder).then((found) => found.size, () => 0);
+  const open = size || await fs.promises.readdir(folder).then((names) => names.length, () => 0);
   const limits = await fs.promises.readFile(`/proc/${pid}/limits`, 'utf8').catch(() => '');
   const allowed = Number(limits.match(/^Max open files +(\d+)/m)?.[1]);
   return allowed > 0 ? { open, allowed } : undefined;

@@ -153,7 +153,7 @@ async function compileGlue() {
 
 /** With nothing to do it takes a second. */
 async function compile() {
-  await step('Compiling the worker', 'cargo', ['build', '--quiet', '--lib', '--release', '--target', wasm, ...doors()]);
+  await step('Compiling the worker', 'cargo', ['build', '--quiet', '--lib', '--release', '--target', wasm, '--target-dir', at('target'), ...doors()]);
 }
 
 /** Doors of other protocols that go into the build: all of them, unless `DOORS` lists those that are wanted. */
