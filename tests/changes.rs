@@ -287,8 +287,7 @@ impl World {
                 latest,
                 forwards,
                 limit: 100,
-                after: None,
-                deleted: false,
+                ..VersionsQuery::default()
             };
             let now = page(self.ask(Request::Versions(query(true, true))));
             let entry = now.entries().expect("readable").pop().expect("a message");

@@ -100,7 +100,7 @@ impl Scene {
     /// What whoever asks for the message is told.
     fn asked(&mut self, message: &str) -> Value {
         let (serial, latest, forwards, limit) = (message.to_owned(), true, true, 1);
-        let query = VersionsQuery { serial, latest, forwards, limit, after: None, deleted: false };
+        let query = VersionsQuery { serial, latest, forwards, limit, ..VersionsQuery::default() };
         let page = self.channel.versions(&mut self.store, &query, self.now_ms).unwrap();
         json!(page.entries.entries().unwrap()[0].counts(0))
     }

@@ -11,6 +11,8 @@ mod endings;
 #[allow(dead_code, reason = "other tests need more of it")]
 #[path = "support/random.rs"]
 mod random;
+#[path = "support/times_of_versions.rs"]
+mod times_of_versions;
 
 use courtside::base::pinned;
 use courtside::channel::{Channel, Effect};
@@ -105,7 +107,14 @@ fn following() -> HistoryQuery {
 }
 
 fn all_versions(serial: &str) -> VersionsQuery {
-    VersionsQuery { serial: serial.into(), latest: false, forwards: true, limit: 10, after: None, deleted: true }
+    VersionsQuery {
+        serial: serial.into(),
+        latest: false,
+        forwards: true,
+        limit: 10,
+        deleted: true,
+        ..VersionsQuery::default()
+    }
 }
 
 fn versions(channel: &mut Channel, store: &mut MemoryStore, query: VersionsQuery) -> Vec<String> {

@@ -219,8 +219,8 @@ fn requests() -> Vec<(&'static str, Request)> {
         latest: false,
         forwards: true,
         limit: 100,
-        after: None,
         deleted: true,
+        ..VersionsQuery::default()
     };
     let publish = |publish| Request::Publish(vec![publish]);
     let outcome = |id: &str, outcome| {

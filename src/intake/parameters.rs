@@ -210,7 +210,7 @@ const BATCH: Table =
 
 const OPERATION: Table = &[("_forceNack", BOOLEAN), ("quickAck", BOOLEAN)];
 
-const VERSIONS: Table = &[("limit", Read), ("direction", Read), ("cursor", Read), ("start", Missing), ("end", Missing)];
+const VERSIONS: Table = &[("start", Read), ("end", Read), ("direction", Read), ("limit", Read), ("cursor", Read)];
 
 const MEMBERS: Table = &[("limit", Read), ("clientId", Read), ("connectionId", Read), ("cursor", Read)];
 

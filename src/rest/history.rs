@@ -58,12 +58,7 @@ pub fn begin(
 
 /// Fails with 40003 for a parameter that is not what it must be, and when two contradict each other.
 fn query(request: &Request, cursor: Option<&Cursor>) -> Result<HistoryQuery, ErrorInfo> {
-    let (start_ms, end_ms) = (time_ms(request, "start")?, time_ms(request, "end")?);
-    if let (Some(start_ms), Some(end_ms)) = (start_ms, end_ms)
-        && start_ms > end_ms
-    {
-        return Err(Code::BadParameter.because("start must not be after end"));
-    }
+    let (start_ms, end_ms) = times_ms(request)?;
     let wait_ms = wait_ms(request)?;
     let forwards = forwards(request)?.unwrap_or(wait_ms.is_some());
     if wait_ms.is_some() && (!forwards || end_ms.is_some()) {
@@ -99,6 +94,17 @@ fn wait_ms(request: &Request) -> Result<Option<u64>, ErrorInfo> {
     match whole_number(text) {
         Some(seconds) if seconds <= WAIT_MAX_S => Ok(Some(seconds * 1_000)),
         _ => Err(Code::BadParameter.because(format!("wait must be a number of seconds, at most {WAIT_MAX_S}"))),
+    }
+}
+
+/// Between which times something happened.
+pub fn times_ms(request: &Request) -> Result<(Option<u64>, Option<u64>), ErrorInfo> {
+    let (start_ms, end_ms) = (time_ms(request, "start")?, time_ms(request, "end")?);
+    match (start_ms, end_ms) {
+        (Some(start_ms), Some(end_ms)) if start_ms > end_ms => {
+            Err(Code::BadParameter.because("start must not be after end"))
+        }
+        times => Ok(times),
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::caller::Caller;
-use super::history::{Kind, chat_page, forwards, limit, picked};
+use super::history::{Kind, chat_page, forwards, limit, picked, times_ms};
 use super::page::{Cursor, Links, bad_cursor};
 use super::publish::{self, Receipt, published};
 use super::step::unanswered;
@@ -25,7 +25,7 @@ use crate::rpc::{self, Answer, HistoryPage, Publish, PublishKey, Response, Submi
 const UPDATE: u64 = 1;
 
 /// What links between pages carry on.
-const CARRIED: [&str; 4] = ["direction", "limit", "format", "envelope"];
+const CARRIED: [&str; 6] = ["start", "end", "direction", "limit", "format", "envelope"];
 
 /// Fails with 40000 when the body has several messages, or another serial than the path.
 pub fn operate(
@@ -96,7 +96,7 @@ impl Operated {
 
 pub fn begin(channel: &ChannelName, serial: String, caller: &Caller, form: Form) -> Result<Step, ErrorInfo> {
     caller.require_history(channel)?;
-    let query = VersionsQuery { serial, latest: true, forwards: true, limit: 1, after: None, deleted: false };
+    let query = VersionsQuery { serial, latest: true, forwards: true, limit: 1, ..VersionsQuery::default() };
     let call = caller.call(channel, rpc::Request::Versions(query));
     Ok(form.call(call, move |response| {
         let (page, entries) = page_of(response)?;
@@ -118,6 +118,7 @@ pub fn begin_versions(
     let cursor = request.parameter("cursor").map(Cursor::parse).transpose()?;
     let after = cursor.as_ref().map(|cursor| u32::try_from(cursor.position.0).map_err(|_| bad_cursor())).transpose()?;
     let any = Operations::MESSAGE_UPDATE_ANY | Operations::MESSAGE_DELETE_ANY;
+    let (start_ms, end_ms) = times_ms(request)?;
     let query = VersionsQuery {
         serial,
         latest: false,
@@ -125,6 +126,8 @@ pub fn begin_versions(
         limit: limit(request)?,
         after,
         deleted: caller.operations(channel)?.intersects(any),
+        start_ms,
+        end_ms,
     };
     let call = caller.call(channel, rpc::Request::Versions(query));
     let versions = Versions { links: Links::of(request, "versions", &CARRIED), cursor, kind };

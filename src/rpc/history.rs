@@ -25,7 +25,7 @@ pub struct HistoryQuery {
 }
 
 /// Which versions of a message are wanted.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct VersionsQuery {
     /// Of the message.
     pub serial: String,
@@ -37,6 +37,8 @@ pub struct VersionsQuery {
     pub after: Option<u32>,
     /// Also what was before a deletion.
     pub deleted: bool,
+    pub start_ms: Option<u64>,
+    pub end_ms: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

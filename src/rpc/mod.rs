@@ -329,7 +329,7 @@ mod tests {
         let bytes = pinned::encode(&call);
         assert_eq!(
             bytes,
-            b"\x06\x04demo\x01c\x05\x07\x09\x01\x01k\x01\x01\x01\x05\x06\x03\0\x0b\x01\x06demo/0\0\0\0\0\0\0\0\0\0"
+            b"\x07\x04demo\x01c\x05\x07\x09\x01\x01k\x01\x01\x01\x05\x06\x03\0\x0b\x01\x06demo/0\0\0\0\0\0\0\0\0\0"
         );
         assert_eq!(decode::<ChannelCall>(&bytes).unwrap(), call);
         let earlier = |version: u8, end: usize| [&[version], &bytes[1..end], &bytes[22..]].concat();
@@ -343,6 +343,15 @@ mod tests {
         let before = Rules { push: false, persist_last: false, ..before };
         assert_eq!(rules(&first), Rules { mutable: false, ..before.clone() });
         assert_eq!(rules(&second), before);
+        let of_version_6 = [b"\x06", &bytes[1..]].concat();
+        assert_eq!(decode::<ChannelCall>(&of_version_6).unwrap(), call);
+        let more = [&of_version_6[..], b"\0"].concat();
+        assert!(decode::<ChannelCall>(&more).is_err(), "nothing follows a call");
+        let query = VersionsQuery { serial: "s".into(), limit: 9, after: Some(3), ..VersionsQuery::default() };
+        let versions = ChannelCall { request: Request::Versions(query), ..call };
+        let bytes = pinned::encode(&versions);
+        let before_times = [b"\x06", &bytes[1..bytes.len() - 2]].concat();
+        assert_eq!(decode::<ChannelCall>(&before_times).unwrap(), versions);
     }
 
     #[test]

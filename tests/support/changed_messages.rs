@@ -37,7 +37,7 @@ fn a_message_that_changes_keeps_what_was_said_of_it_and_a_deleted_one_tells_no_m
     bench.annotate(&message, vec![say("r:flag.v1", "+bob:")]);
     assert_eq!(bench.summaries(), [json!({"r:flag.v1": list(&["ann", "bob"])})]);
     let query =
-        VersionsQuery { serial: message.clone(), latest: true, forwards: true, limit: 1, after: None, deleted: false };
+        VersionsQuery { serial: message.clone(), latest: true, forwards: true, limit: 1, ..VersionsQuery::default() };
     let page = bench.channel.versions(&mut bench.store, &query, bench.now_ms).unwrap();
     let entry = page.entries.entries().unwrap().remove(0);
     assert_eq!(entry.messages()[0].data, Data::Text("30-0".into()));

@@ -57,6 +57,10 @@ for (const format of formats) {
       [create, '15'], [update, '30-0'], [deletion, {}],
     ].toSpliced(1, 0, [update, '30']));
     assert.equal(versions[0].version?.serial, serial);
+    const [start, end] = [versions[1], versions[2]].map(({ version }) => Number(version?.timestamp));
+    const within = await channel.getMessageVersions(serial, { start: String(start), end: String(end) });
+    const times = versions.map(({ version }) => Number(version?.timestamp)).filter((time) => start <= time && time <= end);
+    assert.equal(within.items.length, times.length);
     const history = await wholeHistory(channel);
     assert.deepEqual(history.map(({ action: what, data }) => [what, data]), [[deletion, {}]]);
   });

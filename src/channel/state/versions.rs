@@ -195,6 +195,7 @@ fn list(store: &mut impl Store, current: Current, query: &VersionsQuery, page: &
     let newest = current.version.as_ref().map_or(0, |version| version.number);
     let hidden = current.version.as_ref().and_then(|version| version.deleted_at).filter(|_| !query.deleted);
     let is_shown = |entry: &Entry| hidden.is_none_or(|deleted_at| position_of(entry) >= deleted_at);
+    let (start_ms, end_ms) = (query.start_ms.unwrap_or(0), query.end_ms.unwrap_or(u64::MAX));
     let target = current.target;
     let first = Entry { content: first_of(&current), ..current.published.clone() };
     let at = current.published.clone();
@@ -214,10 +215,14 @@ fn list(store: &mut impl Store, current: Current, query: &VersionsQuery, page: &
         let ends = if query.forwards { newest } else { 0 };
         let reached = read.last().map_or(ends, |(number, _)| *number);
         for (number, entry) in read.iter().filter(|(_, entry)| is_shown(entry)) {
-            if !page.has_room(entry) {
+            let time_ms = position_of(entry).time_ms();
+            let goes_on = match (time_ms < start_ms, time_ms > end_ms) {
+                (false, false) => page.take(entry),
+                (is_early, _) => is_early == query.forwards && page.pass(entry),
+            };
+            if !goes_on {
                 return Ok(());
             }
-            page.push(entry);
             page.last = *number;
         }
         // The oldest may be gone, and then the next that is there follows.
@@ -267,15 +272,24 @@ struct Page {
     limit: usize,
     entries: Packed,
     count: usize,
-    /// The number of its last version.
+    passed_bytes: usize,
+    /// The number of its last version, shown or passed.
     last: u32,
     more: bool,
 }
 
 impl Page {
-    fn has_room(&mut self, entry: &Entry) -> bool {
+    /// Whether there is room for it.
+    fn take(&mut self, entry: &Entry) -> bool {
         let bytes = self.entries.len() + entry.weight();
         self.more = self.count >= self.limit || self.count > 0 && bytes > HISTORY_PAGE_BYTES;
+        (!self.more).then(|| self.push(entry)).is_some()
+    }
+
+    /// Whether more may be looked at: not when so much came before what is wanted.
+    fn pass(&mut self, entry: &Entry) -> bool {
+        self.more = self.passed_bytes > HISTORY_PAGE_BYTES;
+        self.passed_bytes += entry.weight();
         !self.more
     }
 

@@ -123,7 +123,7 @@ impl Asked<'_> {
     }
 
     fn read_call(&self, serial: String) -> ChannelCall {
-        let query = VersionsQuery { serial, latest: true, forwards: true, limit: 1, after: None, deleted: false };
+        let query = VersionsQuery { serial, latest: true, forwards: true, limit: 1, ..VersionsQuery::default() };
         self.caller.call(self.channel, rpc::Request::Versions(query))
     }
 
