@@ -64,9 +64,9 @@ impl TokenRequest {
     /// Decides about the request that came to the path of `key_name`. `app` is that key's, `None` when there is no such
     /// app; `authority` is what the HTTP request's own credentials allow, which an unsigned token request needs.
     ///
-    /// Fails with 40400 for an unknown key, and one that has ended; 40101 for a wrong MAC, or a key that is not the path's; 40104 for a
-    /// timestamp that is not of now; 40106 or 40162 without a signature or the key itself; 40003 for a short nonce or a
-    /// long life; 40000 for an invalid capability; 40160 for one of which the key allows nothing.
+    /// Fails with 40400 for a key that is unknown or has ended; 40101 for a wrong MAC, or a key that is not the path's;
+    /// 40104 for a timestamp that is not of now; 40106 or 40162 without a signature or the key itself; 40003 for a
+    /// short nonce or a long life; 40000 for an invalid capability; 40160 for one of which the key allows nothing.
     pub fn approve(
         &self,
         key_name: &KeyName,
@@ -74,7 +74,8 @@ impl TokenRequest {
         authority: Option<&Grant>,
         now_ms: u64,
     ) -> Result<ApprovedToken, ErrorInfo> {
-        let key = app.and_then(|app| app.live_key(key_name, now_ms)).ok_or_else(|| Code::NotFound.because("no such key"))?;
+        let key =
+            app.and_then(|app| app.live_key(key_name, now_ms)).ok_or_else(|| Code::NotFound.because("no such key"))?;
         if self.key_name != *key_name {
             return Err(Code::BadCredentials.because("keyName is not the key's that the path names"));
         }

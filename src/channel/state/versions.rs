@@ -331,19 +331,15 @@ fn current(published: Entry, latest: Vec<Entry>, target: Target) -> Current {
     Current { target, message, connection_id, version, last, kept: None, published, others_bytes }
 }
 
-/// What an operation makes of a message. Fails with 40160 for another's message, and one that another deleted, where
-/// only one's own may be changed, with 40013 for what cannot be appended, and with 40009 for what is too large.
+/// What an operation makes of a message. Fails with 40160 where only one's own may be changed, for another's and for
+/// what another deleted, with 40013 for what cannot be appended, and with 40009 for what is too large.
 fn revised(operation: &Operation, current: Current, position: Position) -> Result<(Message, Version), ErrorInfo> {
-    if let Reach::Of(name) = &operation.reach
-        && current.message.client_id.as_ref() != Some(name)
-    {
-        return Err(Code::NotPermitted.because("the capability allows this only with the client's own messages"));
-    }
-    if let (Reach::Of(name), Some(version)) = (&operation.reach, &current.version)
-        && version.shape == Shape::Deleted
-        && version.client_id.as_ref() != Some(name)
-    {
-        return Err(Code::NotPermitted.because("another client deleted this message"));
+    if let Reach::Of(name) = &operation.reach {
+        let is_own = |client_id: &Option<String>| client_id.as_ref() == Some(name);
+        let was_deleted = |last: &Version| last.shape == Shape::Deleted && !is_own(&last.client_id);
+        if !is_own(&current.message.client_id) || current.version.as_ref().is_some_and(was_deleted) {
+            return Err(Code::NotPermitted.because("allowed only with the client's own messages that no other deleted"));
+        }
     }
     let before = current.message.data.len();
     let (prior, before_it) = (current.position(), current.version.as_ref());

@@ -11,9 +11,9 @@ use crate::model::name::AppId;
 use crate::rest::Context;
 use crate::rest::caller::Caller;
 
-/// Fails with 40101 for a signature that the key did not make, and for a key or an app that is not there or a
-/// key that has ended, with 40104 when the request is not of now, with 40003 for another version of signatures, and with 42910 when too much that was
-/// wrong came before.
+/// Fails with 40101 for a signature that the key did not make, for a key or an app that is not there, and for a key
+/// that has ended; with 40104 when the request is not of now, with 40003 for another version of signatures, and with
+/// 42910 when too much that was wrong came before.
 pub fn caller(request: &Request, id: &AppId, context: &mut Context<'_>) -> Result<Caller, ErrorInfo> {
     let parameter = |name: &str| request.parameter(name).ok_or_else(|| missing(name));
     let (key_name, signature) = (parameter("auth_key")?, parameter("auth_signature")?);
