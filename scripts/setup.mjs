@@ -153,7 +153,8 @@ async function compileGlue() {
 
 /** With nothing to do it takes a second. */
 async function compile() {
-  await step('Compiling the worker', 'cargo', ['build', '--quiet', '--lib', '--release', '--target', wasm, '--target-dir', at('target'), ...doors()]);
+  const args = ['build', '--quiet', '--lib', '--release', '--target', wasm, '--target-dir', at('target'), ...doors()];
+  await step('Compiling the worker', 'cargo', args);
 }
 
 /** Doors of other protocols that go into the build: all of them, unless `DOORS` lists those that are wanted. */

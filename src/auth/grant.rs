@@ -121,7 +121,7 @@ impl Grant {
         }
     }
 
-    /// What a client may do that names an API key and shows no secret. The key is not its own.
+    /// The grant of a client that names an API key and shows no secret. The key is not its own.
     pub fn of_key_name(key_name: KeyName, capability: Capability) -> Grant {
         Grant { basic: false, ..Grant::of_key(key_name, capability) }
     }
@@ -155,7 +155,7 @@ impl Grant {
         })
     }
 
-    /// What a client gets that asks to be `requested`; `key` is that of its credentials. Fails as
+    /// The grant of a client that asks to be `requested`; `key` is that of its credentials. Fails as
     /// [`Identity::for_connection`] does.
     pub fn of_client(self, requested: Option<&str>, key: &Key) -> Result<Grant, ErrorInfo> {
         let client_id = self.client_id.for_connection(requested)?;

@@ -6,7 +6,8 @@ use crate::base::rate::Flow;
 /// Bytes of a packet, which CONNACK states: the largest message, with the longest topic and what stands beside it.
 pub const MQTT_PACKET_MAX_BYTES: usize = MESSAGE_MAX_BYTES + 8 * 1024;
 
-/// Bytes that a client may send before it is let in: CONNECT, and packets behind it, for whose answer it need not wait.
+/// Bytes that a client may send before it is let in: CONNECT, and packets behind it, which need not wait for the
+/// answer.
 pub const MQTT_EARLY_MAX_BYTES: usize = 2 * MQTT_PACKET_MAX_BYTES;
 
 /// Packets of one connection, of any kind: at once as many as publishes may wait, since MQTT.js puts all that it has

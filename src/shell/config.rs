@@ -7,6 +7,7 @@ use js_sys::Reflect;
 use wasm_bindgen::JsValue;
 use worker::Env;
 
+use super::platform::now_ms;
 use crate::app::push;
 use crate::auth::{Apps, Key, KeyName, Secret};
 use crate::error::{Code, ErrorInfo};
@@ -91,7 +92,7 @@ pub fn read(text: &str) -> Option<Apps> {
 }
 
 /// The key whose tokens attendees of the event page get, as `EVENT_KEY` names it. Fails with 40400 when it names none:
-/// there is no event page then. Fails with 50320 when the deployment's own apps have no such key.
+/// there is no event page then. Fails with 50320 when the deployment's own apps have no such key, or it has ended.
 pub fn event_key(env: &Env) -> Result<Key, ErrorInfo> {
     let text = variable(env, "EVENT_KEY");
     if text.is_empty() {
@@ -99,7 +100,7 @@ pub fn event_key(env: &Env) -> Result<Key, ErrorInfo> {
     }
     let apps = serving(env)?;
     let name = KeyName::parse(&text).ok();
-    let key = name.and_then(|name| apps.get(name.app())?.key(&name).cloned());
+    let key = name.and_then(|name| apps.get(name.app())?.live_key(&name, now_ms()).cloned());
     key.ok_or_else(|| Code::Unavailable.because("this deployment's EVENT_KEY names none of its keys"))
 }
 

@@ -310,7 +310,9 @@ test('the picture in the README is of this page', options, async (t) => {
 });
 
 test('without EVENT_KEY there is no page and no token', async (t) => {
-  const apps = { apps: [{ id: 'own', keys: [{ name: 'main', secret: 'a-secret-of-our-own' }], namespaces: [] }] };
+  const secret = 'a-secret-of-our-own';
+  const keys = [{ name: 'main', secret }, { name: 'ended', secret, validUntil: 1 }];
+  const apps = { apps: [{ id: 'own', keys, namespaces: [] }] };
   const ask = async (/** @type {string} */ url) => {
     const body = JSON.stringify({ name: 'Ann', seat: '0123456789abcdef' });
     const answers = [await fetch(`${url}/`), await fetch(`${url}/stage`), await fetch(`${url}/embed/score`),
@@ -320,7 +322,9 @@ test('without EVENT_KEY there is no page and no token', async (t) => {
   const off = await startRuntime(apps);
   t.after(() => off.stop());
   assert.deepEqual(await ask(off.url), [40400, 40400, 40400, 40400]);
-  const wrong = await startRuntime(apps, { variables: { EVENT_KEY: 'own.other' } });
-  t.after(() => wrong.stop());
-  assert.deepEqual(await ask(wrong.url), [50320, 50320, 50320, 50320]);
+  for (const name of ['own.other', 'own.ended']) {
+    const wrong = await startRuntime(apps, { variables: { EVENT_KEY: name } });
+    t.after(() => wrong.stop());
+    assert.deepEqual(await ask(wrong.url), [50320, 50320, 50320, 50320], name);
+  }
 });

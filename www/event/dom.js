@@ -67,22 +67,27 @@ const REST = 3;
 /** Half a frame: what takes no longer is drawn in each. */
 const AT_ONCE_MS = 8;
 
-/** What waits until a button that is held down is let go. @type {Set<() => void>} */
-let waiting = new Set();
+/** How long after a touch has ended its click may come. */
+const CLICK_COMES_MS = 100;
+
+/** Draws that are due when no button is held down any more. @type {Set<() => void>} */
+const postponed = new Set();
 let isHeld = false;
 
-const release = () => setTimeout(() => {
+function release() {
   isHeld = false;
-  const due = waiting;
-  waiting = new Set();
+  const due = [...postponed];
+  postponed.clear();
   for (const frame of due) frame();
-});
+}
 
-// A button that is replaced between the press and its end would never be clicked. The click comes before what is due.
+// A button that is replaced between a press and the click would never be clicked.
 addEventListener('pointerdown', ({ target }) => {
-  isHeld = target instanceof Element && target.closest('button') !== null;
+  isHeld ||= target instanceof Element && target.closest('button') !== null;
 }, true);
-for (const end of ['pointerup', 'pointercancel']) addEventListener(end, release, true);
+addEventListener('pointerup', () => setTimeout(release, CLICK_COMES_MS), true);
+addEventListener('click', () => setTimeout(release), true);
+addEventListener('pointercancel', release, true);
 addEventListener('blur', ({ target }) => { if (target === window) release(); }, true);
 
 /**
@@ -93,10 +98,7 @@ export function perFrame(draw) {
   let asked = false;
   let restsUntil = 0;
   const frame = () => requestAnimationFrame(() => {
-    if (isHeld) {
-      waiting.add(frame);
-      return;
-    }
+    if (isHeld) return void postponed.add(frame);
     asked = false;
     const began = performance.now();
     draw();

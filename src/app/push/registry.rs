@@ -73,7 +73,7 @@ impl Registry {
         self.put(store, device.clone(), settings)
     }
 
-    /// What the body does not say of secrets stays. Fails as [`may_name`] does.
+    /// Secrets that the body leaves out stay. Fails as [`may_name`] does.
     fn save(
         &mut self,
         store: &mut impl Store,
@@ -243,9 +243,9 @@ fn is_allowed(by: &PushCaller, device: &Device) -> bool {
     by.is_admin || by.proof.as_ref().is_some_and(|proof| proof.is_of(device))
 }
 
-/// What is pushed to a client goes to all devices that name it. So who is no administrator gives a device the name of
-/// its own credentials, or takes a name away; the one that the device has may stay, since SDKs send all that they have.
-/// Fails with 40160.
+/// All devices that name a client get what is pushed to it. So without administration a device gets the name of the
+/// caller's own credentials, or none; it may keep the one that it has, since SDKs send all that they have. Fails with
+/// 40160.
 fn may_name(by: &PushCaller, device: Option<&Device>, client_id: Option<&str>) -> Result<(), ErrorInfo> {
     let is_known = device.is_some_and(|device| device.client_id.as_deref() == client_id);
     let is_own = client_id.is_none_or(|id| by.client_id.for_message(Some(id)).is_ok());

@@ -52,6 +52,19 @@ fn a_signed_request_needs_nothing_else() {
 }
 
 #[test]
+fn a_key_that_has_ended_gives_no_token() {
+    let asked = |until_ms: u64| {
+        let key = json!({"name": "full", "secret": SECRET, "validUntil": until_ms});
+        let app: crate::auth::App =
+            serde_json::from_value(json!({"id": "demo", "keys": [key], "namespaces": []})).unwrap();
+        let request = TokenRequest::from_value(&signed(json!({}))).unwrap();
+        request.approve(&key_name("demo.full"), Some(&app), None, NOW_MS).map(drop)
+    };
+    assert_eq!(asked(NOW_MS + 1), Ok(()));
+    assert!(asked(NOW_MS).unwrap_err().is(Code::NotFound));
+}
+
+#[test]
 fn absent_fields_get_defaults() {
     let details = approve(&signed(json!({}))).unwrap().issue([1; 8]);
     assert_eq!(details.expires - details.issued, TOKEN_DEFAULT_TTL_MS);

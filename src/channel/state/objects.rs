@@ -212,8 +212,8 @@ impl Channel {
             }
             cursor.after = key;
         }
-        // What the page before left may have gone, and SDKs for Java pass over an empty page, though it is the last. A
-        // second part of the root adds its entries to the first, and nothing else.
+        // The rest may have gone since the page before, and SDKs for Java pass over an empty page, though it is the
+        // last. A second part of the root adds its entries to the first, and nothing else.
         if !cursor.has_root || objects.is_empty() {
             objects.push(Snapshot { id: ROOT.to_owned(), object: Object::new(Kind::Map), entries: Vec::new() });
         }

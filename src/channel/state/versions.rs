@@ -279,11 +279,14 @@ struct Page {
 }
 
 impl Page {
-    /// Whether there is room for it.
+    /// Gives whether there was room.
     fn take(&mut self, entry: &Entry) -> bool {
         let bytes = self.entries.len() + entry.weight();
         self.more = self.count >= self.limit || self.count > 0 && bytes > HISTORY_PAGE_BYTES;
-        (!self.more).then(|| self.push(entry)).is_some()
+        if !self.more {
+            self.push(entry);
+        }
+        !self.more
     }
 
     /// Whether more may be looked at: not when so much came before what is wanted.
@@ -331,8 +334,8 @@ fn current(published: Entry, latest: Vec<Entry>, target: Target) -> Current {
     Current { target, message, connection_id, version, last, kept: None, published, others_bytes }
 }
 
-/// What an operation makes of a message. Fails with 40160 where only one's own may be changed, for another's and for
-/// what another deleted, with 40013 for what cannot be appended, and with 40009 for what is too large.
+/// The message as an operation makes it. Where only one's own may be changed, another's fails with 40160, and so does
+/// one that another deleted. Fails with 40013 for what cannot be appended, and with 40009 for what is too large.
 fn revised(operation: &Operation, current: Current, position: Position) -> Result<(Message, Version), ErrorInfo> {
     if let Reach::Of(name) = &operation.reach {
         let is_own = |client_id: &Option<String>| client_id.as_ref() == Some(name);

@@ -1,15 +1,15 @@
-//! Whose a session is. A client id alone does not say so: where credentials name nobody it is their client's to choose,
-//! and `ann/bob` is a device of `ann` as well as a client of that name. So a session's name, and its row's, has whoever
-//! its client is known to be before the client id: nobody else comes to it, whatever they call themselves.
+//! The owner of a session. A client id alone does not tell: where credentials name nobody their client chooses it, and
+//! `ann/bob` is a device of `ann` as well as a client of that name. So the name of a session, and of its row, begins
+//! with the client's identity: nobody else comes to it, whatever they call themselves.
 
 use super::super::Relay;
 use super::super::session::Session;
 use super::{Effect, Kept, Sessions};
 use crate::auth::Identity;
 
-/// The name of a client's session. In front is its clientId, by whichever key it came; or, where it has none, a line
-/// break and its key: clients of one key that name nobody are told apart by nothing but their client ids. Neither holds
-/// a line break.
+/// The name of a client's session, which the connection knows from now on. In front is its clientId, by whichever key
+/// it came; or, where it has none, a line break and its key: only their client ids tell such clients of one key apart.
+/// Neither holds a line break.
 pub(super) fn name(session: &mut Session) -> Option<String> {
     let (client, key) = (session.grant.client_id.clone(), session.grant.key_name.clone());
     let mqtt = session.mqtt_mut()?;
