@@ -73,6 +73,8 @@ const CLICK_COMES_MS = 100;
 /** Draws that are due when no button is held down any more. @type {Set<() => void>} */
 const postponed = new Set();
 let isHeld = false;
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let releases;
 
 function release() {
   isHeld = false;
@@ -83,11 +85,15 @@ function release() {
 
 // A button that is replaced between a press and the click would never be clicked.
 addEventListener('pointerdown', ({ target }) => {
+  clearTimeout(releases);
   isHeld ||= target instanceof Element && target.closest('button') !== null;
 }, true);
-addEventListener('pointerup', () => setTimeout(release, CLICK_COMES_MS), true);
-addEventListener('click', () => setTimeout(release), true);
-addEventListener('pointercancel', release, true);
+for (const [event, ms] of /** @type {const} */ ([['pointerup', CLICK_COMES_MS], ['click', 0], ['pointercancel', 0]])) {
+  addEventListener(event, () => {
+    clearTimeout(releases);
+    releases = setTimeout(release, ms);
+  }, true);
+}
 addEventListener('blur', ({ target }) => { if (target === window) release(); }, true);
 
 /**

@@ -283,10 +283,7 @@ impl Page {
     fn take(&mut self, entry: &Entry) -> bool {
         let bytes = self.entries.len() + entry.weight();
         self.more = self.count >= self.limit || self.count > 0 && bytes > HISTORY_PAGE_BYTES;
-        if !self.more {
-            self.push(entry);
-        }
-        !self.more
+        (!self.more).then(|| self.push(entry)).is_some()
     }
 
     /// Whether more may be looked at: not when so much came before what is wanted.
