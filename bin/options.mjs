@@ -165,6 +165,9 @@ function configFile(file) {
   } catch (error) {
     throw error instanceof BadOption ? error : new BadOption(`${file} is not JSON`);
   }
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    throw new BadOption(`${file} must be a JSON object of options`);
+  }
   const unknown = Object.keys(options).find((name) => !table.some((option) => option.name === name));
   if (unknown) {
     const names = table.map(({ name }) => name).join(', ');

@@ -144,9 +144,15 @@ export class Socket {
   }
 }
 
+/** Of those below 500, what a proxy answers that lets one in later. */
+const MAY_PASS = [408, 425, 429];
+
 /** A proxy whose server is away answers with an error, and not with a page. @param {URL} url @param {number} status */
-const refusal = (url, status) =>
-  status < 400 ? new NotOurs(url, NO_WEBSOCKET) : new Error(`it answers with status ${status}`);
+function refusal(url, status) {
+  if (status < 400) return new NotOurs(url, NO_WEBSOCKET);
+  const how = `it answers with status ${status}`;
+  return status < 500 && !MAY_PASS.includes(status) ? new NotOurs(url, how) : new Error(how);
+}
 
 /**
  * Where the payload of the first frame begins and ends; of one whose head is not there yet, how far that goes.

@@ -73,9 +73,16 @@ test('where a server is and who asks is told in one way, and no key goes astray'
   assert.deepEqual([own.code, own.err], [0, '']);
 });
 
-/** A server that answers everything with one text. @param {import('node:test').TestContext} t @param {string} text */
-async function another(t, text) {
-  const page = http.createServer((_, response) => response.end(text)).listen(0, '127.0.0.1');
+/**
+ * A server that answers everything with one text, and WebSockets with a status where one is given.
+ * @param {import('node:test').TestContext} t
+ * @param {string} text
+ * @param {number} [status]
+ */
+async function another(t, text, status = 200) {
+  const page = http.createServer((request, response) => {
+    response.writeHead(request.headers.upgrade ? status : 200).end(text);
+  }).listen(0, '127.0.0.1');
   await once(page, 'listening');
   t.after(() => page.close());
   return `http://127.0.0.1:${/** @type {import('node:net').AddressInfo} */ (page.address()).port}`;
@@ -102,6 +109,14 @@ test('load gives up at once where no WebSocket is spoken', { timeout: 30_000 }, 
   const why = /does not answer as Courtside does \(it speaks no WebSocket\): is the URL right\?\n$/;
   await refused(['load', '--viewers', '2', '--rate', '1', '--seconds', '1', '--url', url], why, 1);
 });
+
+for (const status of [400, 401, 403, 404]) {
+  test(`load gives up at once where a WebSocket is answered with ${status}`, { timeout: 30_000 }, async (t) => {
+    const url = await another(t, '[1764500000000]', status);
+    const why = new RegExp(`does not answer as Courtside does \\(it answers with status ${status}\\): is the URL right\\?\\n$`);
+    await refused(['load', '--viewers', '2', '--rate', '1', '--seconds', '1', '--url', url], why, 1);
+  });
+}
 
 test('a token lets its client do what its role may, as its name, and nothing else', async (t) => {
   const token = async (/** @type {string[]} */ ...args) => (await done(['token', ...args])).lines[0] ?? '';

@@ -63,6 +63,10 @@ test('the command line wins over the environment, and that over the file', (t) =
     /the file behind @ cannot be read/.test(String(error)) && !/a-secret/.test(String(error)));
   fs.writeFileSync(config, '{"ports":1}');
   assert.throws(() => readOptions(['--config', config], {}), /has an option ports; there are port, host/);
+  for (const text of ['null', '[]', '1', '"port"']) {
+    fs.writeFileSync(config, text);
+    assert.throws(() => readOptions(['--config', config], {}), /config\.json must be a JSON object of options/);
+  }
   fs.writeFileSync(config, '{"port":"x"}');
   assert.throws(() => readOptions(['--config', config], {}), /"port" in .*config\.json must be a number/);
 });
