@@ -46,6 +46,10 @@ impl Registrar {
         Ok(answer.map(AppResponse::Admin))
     }
 
+    pub fn bans(&self) -> &Bans {
+        &self.bans
+    }
+
     /// The strictest of these clients; without a name, of who has none.
     fn silence(&self, subjects: &[(String, Option<ChannelName>)], now_ms: u64) -> Option<&Ban> {
         let of = |(name, channel): &(String, Option<ChannelName>)| {

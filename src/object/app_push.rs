@@ -13,7 +13,7 @@ use crate::auth::App;
 use crate::base::pinned;
 use crate::error::Code;
 use crate::limits::{PUSH_FULL_WAIT_MS, PUSH_FULL_WAITS_MAX};
-use crate::model::name::AppId;
+use crate::model::name::{AppId, ChannelName};
 use crate::rpc::{Answer, AppRequest, AppResponse, ChannelPush, DirectPush, PushRequest, PushResponse};
 use crate::stats::interval::MINUTE_MS;
 use crate::stats::{PushOutcome, Report};
@@ -58,16 +58,32 @@ impl<S: Store + push::Store> AppHost<S> {
                 answer => answer.map(|answer| Ok(PushResponse::Published(answer))),
             },
             PushRequest::Said(said) => self.said(app, &said, now_ms),
-            request => {
-                let Push { registry, settings, .. } = &mut self.push;
-                let answer = registry.call(&mut self.store, &request, settings);
-                if !matches!(answer, Some(Ok(_))) {
-                    *registry = Registry::default();
-                }
-                answer.unwrap_or_else(|| Ok(Err(Code::Internal.because("that is not the registry's to answer"))))
-            }
+            request => match self.admit(&request, now_ms) {
+                Ok(Ok(())) => self.registered(&request),
+                Ok(Err(error)) => Ok(Err(error)),
+                Err(error) => Err(error),
+            },
         };
         self.answer_push(caller, answer);
+    }
+
+    fn registered(&mut self, request: &PushRequest) -> Result<Answer<PushResponse>, StoreError> {
+        let Push { registry, settings, .. } = &mut self.push;
+        let answer = registry.call(&mut self.store, request, settings);
+        if !matches!(answer, Some(Ok(_))) {
+            *registry = Registry::default();
+        }
+        answer.unwrap_or_else(|| Ok(Err(Code::Internal.because("that is not the registry's to answer"))))
+    }
+
+    /// A device comes without its client's name. Fails with 40300 for one of a client that is banned.
+    fn admit(&mut self, request: &PushRequest, now_ms: u64) -> Result<Answer<()>, StoreError> {
+        let Some(bans) = self.registrar.as_ref().map(Registrar::bans).filter(|bans| !bans.is_empty()) else {
+            return Ok(Ok(()));
+        };
+        let channel = request.channel().and_then(|name| ChannelName::parse(name).ok());
+        let device = Registry::proven(&mut self.store, request)?;
+        Ok(bans.admit(device.and_then(|device| device.client_id).as_deref(), channel.as_ref(), now_ms))
     }
 
     fn answer_push(&mut self, caller: CallerId, answer: Result<Answer<PushResponse>, StoreError>) {

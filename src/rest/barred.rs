@@ -1,5 +1,5 @@
-//! Requests of banned clients (protocol.md § 11.8): before any call is made in a client's name, its app is asked. Calls
-//! that name nobody cost nothing.
+//! Requests of banned clients (protocol.md § 11.8): before any call is made in a client's name, its app is asked; also
+//! before a call to the app itself, whatever that is for. Calls that name nobody cost nothing.
 
 use super::Step;
 use super::caller::Caller;
@@ -36,8 +36,17 @@ impl Guard {
         Guard { app: caller.app().id().clone(), client_id, has_key: grant.basic, capability, now_ms }
     }
 
-    /// The same step, unless one of those in whose name it makes calls is banned. Fails then with 40300.
+    /// The same step, unless who asks is banned from the app, or one of those in whose name it makes calls is banned
+    /// there. Fails then with 40300.
     pub fn step(self, form: Form, step: Step) -> Step {
+        match step {
+            // The calls name who asks.
+            Step::Reply(_) | Step::Calls(..) => self.of_calls(form, step),
+            step => self.clone().admit(form, None, self.of_calls(form, step)),
+        }
+    }
+
+    fn of_calls(self, form: Form, step: Step) -> Step {
         match step {
             Step::Calls(calls, then) => {
                 let subjects = self.subjects(&calls);
@@ -45,17 +54,16 @@ impl Guard {
                 self.unless_barred(form, subjects, speech, Step::Calls(calls, then))
             }
             Step::Ask(call, then) => {
-                Step::Ask(call, form.then(move |answer| Ok(self.step(form, then.answered(answer)))))
+                Step::Ask(call, form.then(move |answer| Ok(self.of_calls(form, then.answered(answer)))))
             }
             Step::Identify(asking, then) => {
-                Step::Identify(asking, form.then(move |answer| Ok(self.step(form, then.answered(answer)))))
+                Step::Identify(asking, form.then(move |answer| Ok(self.of_calls(form, then.answered(answer)))))
             }
             step => step,
         }
     }
 
-    /// The same of what makes no call, and is asked for the app, or for a channel of it.
-    #[cfg(feature = "pusher")]
+    /// The same of what makes no call to a channel, and is asked for the app, or for a channel of it.
     pub fn admit(self, form: Form, channel: Option<&ChannelName>, step: Step) -> Step {
         let name = self.client_id.name().map(|name| (name.to_owned(), channel.cloned()));
         self.unless_barred(form, name.into_iter().collect(), Speech::None, step)

@@ -11,6 +11,7 @@ mod subscriptions;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 
+use super::barred::Guard;
 use super::caller::Caller;
 use super::step::another_answer;
 use super::{Context, Step};
@@ -164,10 +165,12 @@ fn new_device_token(app: &AppId, random: &[u8; 32]) -> String {
     format!("{}{DEVICE_TOKEN_MARK}{}", app.as_str(), BASE64URL.encode(secret))
 }
 
-/// Fails with 40160 where the caller may not, and as each request does.
+/// Fails with 40160 where the caller may not, with 40300 for a client that is banned, and as each request does.
 pub fn begin(request: &Request, route: PushRoute, form: Form, context: &mut Context<'_>) -> Result<Step, ErrorInfo> {
     let asker = Asker::authenticate(request, context)?;
     let check = asker.caller.as_ref().and_then(Caller::check);
+    let guard = asker.caller.as_ref().map(|caller| Guard::of(caller, context.now_ms));
+    let channel = if route == PushRoute::Subscriptions { subscriptions::channel(request) } else { None };
     let step = match route {
         PushRoute::Publish => publish::one(request, &asker, form, context),
         PushRoute::Batch => publish::batch(request, &asker, form, context),
@@ -181,6 +184,11 @@ pub fn begin(request: &Request, route: PushRoute, form: Form, context: &mut Cont
             Err(Code::PushNotConfigured.because("live activities are not there; apps are notified by apns recipients"))
         }
     }?;
+    // Who a device alone is, the app finds out.
+    let step = match guard {
+        Some(guard) => guard.admit(form, channel.as_ref(), step),
+        None => step,
+    };
     Ok(form.unless_revoked(check, step))
 }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Answer;
 use crate::auth::Identity;
-use crate::push::{Device, DevicePatch, Proof, Subscription};
+use crate::push::{Device, DevicePatch, Proof, Subscriber, Subscription};
 
 /// Who asks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -68,6 +68,30 @@ impl PushRequest {
             | PushRequest::Publish { .. }
             | PushRequest::Said(_)
             | PushRequest::Key { .. } => None,
+        }
+    }
+
+    /// The device that it is about, if it is about one.
+    pub fn device_id(&self) -> Option<&str> {
+        match self {
+            PushRequest::Register(_, device) | PushRequest::Save(_, device) => Some(&device.id),
+            PushRequest::Patch(_, id, _) | PushRequest::Renew(_, id, _) | PushRequest::Device(_, id) => Some(id),
+            PushRequest::Remove(_, query) => query.device_id.as_deref(),
+            PushRequest::Subscribe(_, subscription) => match &subscription.subscriber {
+                Subscriber::Device(id) => Some(id),
+                Subscriber::Client(_) => None,
+            },
+            PushRequest::Unsubscribe(_, query) | PushRequest::Subscriptions(_, query) => query.device_id.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// The channel that it is about.
+    pub fn channel(&self) -> Option<&str> {
+        match self {
+            PushRequest::Subscribe(_, subscription) => Some(&subscription.channel),
+            PushRequest::Unsubscribe(_, query) | PushRequest::Subscriptions(_, query) => query.channel.as_deref(),
+            _ => None,
         }
     }
 }

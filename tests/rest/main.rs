@@ -1,6 +1,7 @@
 //! REST against real channels: requests as values, channels and apps on stores in memory.
 
 mod apps;
+mod bans;
 mod batches;
 mod chat;
 mod conventions;

@@ -52,6 +52,18 @@ impl Registry {
         })
     }
 
+    /// The device that a caller shows to be, and that a request is about. Whoever administers is none.
+    pub fn proven(store: &mut impl Store, request: &PushRequest) -> Result<Option<Device>, StoreError> {
+        let Some((by, id)) = request.by().filter(|by| !by.is_admin).zip(request.device_id()) else { return Ok(None) };
+        let sent = match request {
+            PushRequest::Register(_, device) => device.secret.clone().map(Proof::Secret),
+            _ => None,
+        };
+        let proofs = [by.proof.as_ref(), sent.as_ref()];
+        let is_of = |device: &Device| proofs.into_iter().flatten().any(|proof| proof.is_of(device));
+        Ok(store.device(id)?.filter(is_of))
+    }
+
     /// Fails with 40101 when a device of this id has another secret: ids are no secrets. Fails as [`may_name`] does.
     fn register(
         &mut self,

@@ -26,6 +26,15 @@ pub fn begin(request: &Request, asker: Asker, form: Form) -> Result<Step, ErrorI
     }
 }
 
+/// The channel that a request names, if it can be read.
+pub fn channel(request: &Request) -> Option<ChannelName> {
+    let named = match request.method.as_str() {
+        "POST" => body::value(request).ok()?.get("channel")?.as_str()?.to_owned(),
+        _ => request.parameter("channel")?.to_owned(),
+    };
+    ChannelName::parse(&named).ok()
+}
+
 /// Fails with 40000 unless it names a device or a client, with 40160 where the channel's namespace has no push, and for
 /// a client that is not the caller.
 fn subscribe(request: &Request, asker: &Asker, form: Form) -> Result<Step, ErrorInfo> {
