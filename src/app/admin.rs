@@ -133,9 +133,8 @@ impl Registrar {
         let State::Made(config) = &self.state else {
             return Ok(Err(if configured { of_the_deployment() } else { no_such_app() }));
         };
-        let admitted =
-            changing::changed(config, change).and_then(|changed| self.admit_receivers(&changed).map(|()| changed));
-        let changed = match admitted {
+        let admit = |changed: String| self.admit_receivers(&changed, Some(config)).map(|()| changed);
+        let changed = match changing::changed(config, change).and_then(admit) {
             Ok(changed) => changed,
             Err(error) => return Ok(Err(error)),
         };

@@ -305,7 +305,7 @@ impl Registrar {
             State::Unmade if !configured => {}
             _ => return Ok(Err(Code::Internal.because("the id of the new app is in use; try again"))),
         }
-        if let Err(error) = self.admit_receivers(&config) {
+        if let Err(error) = self.admit_receivers(&config, None) {
             return Ok(Err(error));
         }
         store.save_config(&config, channels)?;
@@ -314,9 +314,10 @@ impl Registrar {
     }
 
     /// Fails with 40000 when a webhook or a push service of the app is at an address that not everybody may make this
-    /// server call, or a webhook signs with a secret that is too short here.
-    fn admit_receivers(&self, config: &str) -> Result<(), ErrorInfo> {
+    /// server call, or a webhook signs with a secret that is too short here, or with a key's as it `had` not before.
+    fn admit_receivers(&self, config: &str, had: Option<&str>) -> Result<(), ErrorInfo> {
         let Ok(app) = configuration(config) else { return Ok(()) };
+        app.check_webhook_signers(had.and_then(|had| configuration(had).ok()).as_ref())?;
         app.check_webhook_secrets(self.secret_min_bytes)?;
         if !self.private_push {
             app.check_push_addresses()?;

@@ -123,7 +123,20 @@ impl App {
         Err(Code::BadRequest.because(format!("app {}: the webhook {} {what}", self.id.as_str(), webhook.id())))
     }
 
-    /// The same of push services, where they are not the usual ones.
+    /// Fails with 40000 when a key's secret signs what clients say: they could make themselves tokens of the key. A
+    /// webhook that the app `had` so, by an earlier build, is not refused.
+    pub fn check_webhook_signers(&self, had: Option<&App>) -> Result<(), ErrorInfo> {
+        let signs = |app: &App, webhook: &&Webhook| webhook.signs_as(&app.keys);
+        let is_known = |webhook: &&Webhook| {
+            had.is_some_and(|app| app.all_webhooks().any(|known| known.id() == webhook.id() && signs(app, &known)))
+        };
+        let new = self.all_webhooks().find(|webhook| signs(self, webhook) && !is_known(webhook));
+        let Some(webhook) = new else { return Ok(()) };
+        let what = "must have a secret of its own with enveloped: false, since the body is what clients say";
+        Err(Code::BadRequest.because(format!("app {}: the webhook {} {what}", self.id.as_str(), webhook.id())))
+    }
+
+    /// Fails with 40000 when a push service is at an address that not everybody may make this server call.
     pub fn check_push_addresses(&self) -> Result<(), ErrorInfo> {
         if self.push.is_public() {
             return Ok(());

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use super::fields::Fields;
 use super::resource::Resource;
 use super::secret::mac;
-use super::{App, KeyName};
+use super::{App, Key, KeyName};
 use crate::base::endpoint::Endpoint;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{HOOK_ID_MAX_BYTES, HOOK_SECRET_MAX_BYTES, HOOK_URL_MAX_BYTES};
@@ -82,6 +82,15 @@ pub struct Hook {
     pub is_enveloped: bool,
 }
 
+impl Hook {
+    /// The signature of a body. `None` for a text that a key's secret would make credentials of, as in earlier builds.
+    /// An envelope is an object, and no credentials begin as objects and lists do.
+    pub fn sign(&self, body: &[u8]) -> Option<String> {
+        let is_harmless = self.key_name.is_none() || matches!(body.first(), Some(b'{' | b'['));
+        is_harmless.then(|| self.secret.sign(body))
+    }
+}
+
 /// The secret that signs what is sent. Never printed.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -93,7 +102,7 @@ impl Signing {
     }
 
     /// HMAC-SHA256 of a body, in base64.
-    pub fn sign(&self, body: &[u8]) -> String {
+    fn sign(&self, body: &[u8]) -> String {
         BASE64.encode(mac(self.0.as_bytes(), body))
     }
 }
@@ -190,6 +199,16 @@ impl Webhook {
     /// Whether it has no secret of its own that is shorter.
     pub(super) fn has_secret_of(&self, min_bytes: usize) -> bool {
         !matches!(&self.signer, Signer::Secret(Signing(secret)) if secret.len() < min_bytes)
+    }
+
+    /// Whether a secret of these keys signs what clients say, and nothing else. What they say can be the text of a JWT,
+    /// and its signature then makes it one.
+    pub(super) fn signs_as(&self, keys: &[Key]) -> bool {
+        let is_of_key = match &self.signer {
+            Signer::Key(_) => true,
+            Signer::Secret(Signing(secret)) => keys.iter().any(|key| key.secret.expose() == secret),
+        };
+        is_of_key && !self.is_enveloped
     }
 
     pub(super) fn is_public(&self) -> bool {

@@ -57,6 +57,7 @@ fn known(parsed: &Option<(Told, Rc<Apps>)>, told: &Told) -> Option<Rc<Apps>> {
 
 fn parse(env: &Env, text: &str) -> Result<Apps, ErrorInfo> {
     let apps = Apps::parse(text, secret_min_bytes(env))?;
+    apps.iter().try_for_each(|app| app.check_webhook_signers(None))?;
     if !private_receivers(env) {
         apps.iter().try_for_each(|app| app.check_addresses())?;
     }

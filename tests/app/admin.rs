@@ -141,6 +141,27 @@ fn a_change_brings_no_webhook_to_a_private_address() {
     assert!(scene.call(put()).is_ok());
 }
 
+/// What clients say is signed then, and the same secret signs their tokens.
+#[test]
+fn no_app_is_given_a_webhook_by_which_a_key_signs_what_clients_say() {
+    let key = r#"{"name":"a","secret":"0123456789abcdef"}"#;
+    let hook = r#"{"id":"bare","url":"https://example.com/","key":"a","requestMode":"single","enveloped":false}"#;
+    let config = format!(r#"{{"id":"demo","keys":[{key}],"namespaces":[],"webhooks":[{hook}]}}"#);
+    let mut scene = Scene::new();
+    let create = AppRequest::Create { config: config.clone(), channels: String::new() };
+    let error = scene.call(create).unwrap_err();
+    assert!(error.is(Code::BadRequest), "{error}");
+    assert!(error.message.contains("webhook bare must have a secret of its own"), "{error}");
+    let put = |id: &str| Change::PutNamespace(format!(r#"{{"id":"x","webhooks":[{}]}}"#, hook.replace("bare", id)));
+
+    // One of an earlier build.
+    scene.store.config = Some(config);
+    scene.restart();
+    scene.call(admin(Act::Configure(Change::PutNamespace(r#"{"id":"x"}"#.to_owned())))).expect("it can be changed");
+    let error = scene.call(admin(Act::Configure(put("second")))).unwrap_err();
+    assert!(error.message.contains("webhook second must have a secret of its own"), "{error}");
+}
+
 /// The secrets of an app's own keys are made here; a webhook brings its own.
 #[test]
 fn an_app_has_no_webhook_whose_secret_is_shorter_than_the_deployment_allows() {

@@ -1,8 +1,10 @@
 //! Webhooks are read from the configuration, or refused with the place of what is wrong.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 
-use crate::auth::{App, Apps, Events, Hook};
+use crate::auth::{App, Apps, Events, Hook, Secret};
 use crate::error::ErrorInfo;
 use crate::limits::{HOOKS_PER_APP_MAX, SHORT_SECRET_MIN_BYTES};
 use crate::model::name::ChannelName;
@@ -43,8 +45,8 @@ fn a_channel_has_the_webhooks_of_its_app_and_of_its_namespace() {
     assert_eq!((usual.key_name.as_deref(), own.key_name.as_deref()), (None, Some("a.k")));
     assert_eq!((usual.events, usual.is_batched, usual.is_enveloped), (Events::MESSAGE, true, true));
     // As `openssl dgst -sha256 -hmac a-secret -binary | base64` has it.
-    assert_eq!(usual.secret.sign(b"x"), "wF33UlWYwzxdal8XTcY3hloF3VXS2UAnYaQYrxtUVIE=");
-    assert_ne!(usual.secret.sign(b"x"), own.secret.sign(b"x"));
+    assert_eq!(usual.sign(b"x").as_deref(), Some("wF33UlWYwzxdal8XTcY3hloF3VXS2UAnYaQYrxtUVIE="));
+    assert_ne!(usual.sign(b"{}"), own.sign(b"{}"));
     assert!(!format!("{app:?} {usual:?}").contains("a-secret"));
 }
 
@@ -108,5 +110,42 @@ fn only_an_operator_can_allow_private_addresses() {
         "https://169.254.169.254/",
     ] {
         assert!(at(url).unwrap_err().message.contains("must be at a public name, over https"), "{url}");
+    }
+}
+
+/// Clients choose the body then, and the key's secret also signs JWTs and token requests.
+#[test]
+fn no_key_signs_what_clients_say() {
+    let bare = |more: Value| {
+        let mut webhook = webhook(json!({"requestMode": "single", "enveloped": false}));
+        webhook.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        webhook
+    };
+    let own = bare(json!({}));
+    let by_key = webhook(json!({"secret": null, "key": "k", "requestMode": "single", "enveloped": false}));
+    let by_its_secret = bare(json!({"secret": "local-only"}));
+    let none = || json!([]);
+    assert_eq!(read(&json!([own]), &none()).unwrap().check_webhook_signers(None), Ok(()));
+    for app in [
+        read(&json!([by_key]), &none()).unwrap(),
+        read(&none(), &json!([by_key])).unwrap(),
+        read(&json!([by_its_secret]), &none()).unwrap(),
+    ] {
+        let error = app.check_webhook_signers(None).unwrap_err();
+        assert!(error.message.contains("the webhook w must have a secret of its own"), "{error}");
+        assert_eq!(app.check_webhook_signers(Some(&app)), Ok(()), "one that was there before stays");
+    }
+}
+
+#[test]
+fn what_an_earlier_build_let_a_key_sign_is_no_credential() {
+    let by_key = webhook(json!({"secret": null, "key": "k", "requestMode": "single", "enveloped": false}));
+    let hook = &hooks(&read(&json!([by_key]), &json!([])).unwrap(), "c")[0];
+    let secret = Secret::parse("local-only", SHORT_SECRET_MIN_BYTES).unwrap();
+    for text in ["eyJhbGciOiJIUzI1NiJ9.e30", "a.k\n\n\n\n1\nnonce\n", "1.2:private-a", "courtside seal x", ""] {
+        assert_eq!(hook.sign(text.as_bytes()), None, "{text}");
+    }
+    for text in ["{}", "[1]"] {
+        assert_eq!(hook.sign(text.as_bytes()), Some(BASE64.encode(secret.mac(text.as_bytes()))), "{text}");
     }
 }

@@ -184,7 +184,7 @@ pub fn request(hook: &Hook, address: &Address, events: &[Event]) -> (Vec<(&'stat
     };
     headers.push(("Content-Type", kind.to_owned()));
     headers.extend(hook.key_name.clone().map(|name| ("X-Ably-Key", name)));
-    headers.push(("X-Ably-Signature", hook.secret.sign(&body)));
+    headers.extend(hook.sign(&body).map(|signature| ("X-Ably-Signature", signature)));
     (headers, body)
 }
 
