@@ -12,7 +12,8 @@ use crate::rpc::Change;
 /// Fails with 40400 for a key or namespace that is not there, with 40300 for the last key that has no end, with 40009
 /// when the whole becomes too large, and with 40000, saying where and what, as an app's configuration does.
 pub fn changed(config: &str, change: &Change) -> Result<String, ErrorInfo> {
-    let mut app = configuration(config)?.to_json();
+    let before = configuration(config)?.to_json();
+    let mut app = before.clone();
     match change {
         Change::Namespaces(all) => app["namespaces"] = read(all)?,
         Change::PutNamespace(namespace) => {
@@ -41,8 +42,10 @@ pub fn changed(config: &str, change: &Change) -> Result<String, ErrorInfo> {
             list(&mut app, "keys").push(Value::Object(new));
         }
         Change::Push(credentials) => app["push"] = read(credentials)?,
+        Change::Webhooks(all) => app["webhooks"] = read(all)?,
         Change::RemoveKey(id) => remove(list(&mut app, "keys"), "name", id)?,
     }
+    keep_signers(before, &mut app);
     if !list(&mut app, "keys").iter().any(|key| key["validUntil"].is_null()) {
         return Err(Code::Forbidden.because("this is the app's last key without an end; add another before"));
     }
@@ -64,6 +67,34 @@ fn list<'a>(app: &'a mut Value, name: &str) -> &'a mut Vec<Value> {
 fn key<'a>(app: &'a mut Value, id: &str) -> Result<&'a mut Map<String, Value>, ErrorInfo> {
     let found = list(app, "keys").iter_mut().find(|key| key["name"] == id).and_then(Value::as_object_mut);
     found.ok_or_else(|| absent("key"))
+}
+
+/// A webhook that says nothing of what signs is signed as before: no answer shows its secret, to be sent again.
+fn keep_signers(mut before: Value, app: &mut Value) {
+    let known: Vec<&mut Map<String, Value>> = webhooks(&mut before).collect();
+    for webhook in webhooks(app).filter(|webhook| SIGNERS.iter().all(|name| is_absent(webhook.get(*name)))) {
+        let Some(known) = known.iter().find(|known| known.get("id") == webhook.get("id")) else { continue };
+        for name in SIGNERS {
+            webhook.extend(known.get(name).map(|value| (name.to_owned(), value.clone())));
+        }
+    }
+}
+
+const SIGNERS: [&str; 2] = ["secret", "key"];
+
+fn is_absent(value: Option<&Value>) -> bool {
+    value.is_none_or(Value::is_null)
+}
+
+/// Those of the app, and of its namespaces.
+fn webhooks(app: &mut Value) -> impl Iterator<Item = &mut Map<String, Value>> {
+    let app = app.as_object_mut().into_iter().flat_map(Map::iter_mut);
+    let lists = app.flat_map(|(name, value)| match name.as_str() {
+        "webhooks" => vec![value],
+        "namespaces" => value.as_array_mut().into_iter().flatten().filter_map(|one| one.get_mut("webhooks")).collect(),
+        _ => Vec::new(),
+    });
+    lists.filter_map(Value::as_array_mut).flatten().filter_map(Value::as_object_mut)
 }
 
 fn remove(list: &mut Vec<Value>, name: &str, id: &str) -> Result<(), ErrorInfo> {
@@ -132,6 +163,40 @@ mod tests {
         assert_eq!(ids(change(APP, Change::PutNamespace(r#"{"id":"news"}"#.into())).unwrap()), ["chat", "news"]);
         assert_eq!(ids(change(APP, Change::Namespaces(r#"[{"id":"x"}]"#.into())).unwrap()), ["x"]);
         assert!(ids(change(APP, Change::RemoveNamespace("chat".into())).unwrap()).is_empty());
+    }
+
+    /// As an operator does it: both keys for a while, then the webhook by the new one, then the old one goes.
+    #[test]
+    fn a_webhook_changes_its_key_before_the_old_one_goes() {
+        let webhooks = |by: &str, more: &str| {
+            let more = format!(r#"{{"id":"log","url":"https://example.com/","key":"{by}"}},{more}"#);
+            format!("[{}]", more.trim_end_matches(','))
+        };
+        let own = r#"{"id":"own","url":"https://example.com/","secret":"own-secret-0123456789"}"#;
+        let text = |app: App| app.to_json().to_string();
+        let app = text(change(APP, Change::Webhooks(webhooks("a", own))).unwrap());
+        let app = text(change(&app, rotation("a", "b", 5_000)).unwrap());
+        let error = change(&app, Change::RemoveKey("a".into())).unwrap_err();
+        assert!(error.message.contains("the webhook log names a key"), "{error}");
+        let without_secret = r#"{"id":"own","url":"https://example.com/other"}"#;
+        let app = text(change(&app, Change::Webhooks(webhooks("b", without_secret))).unwrap());
+        let app = change(&app, Change::RemoveKey("a".into())).unwrap().to_json();
+        assert_eq!((&app["webhooks"][0]["key"], &app["keys"][0]["name"]), (&json!("b"), &json!("b")));
+        assert_eq!(app["webhooks"][1]["secret"], "own-secret-0123456789", "what no answer shows need not be sent");
+        assert_eq!(app["webhooks"][1]["url"], "https://example.com/other");
+        let unknown = r#"[{"id":"new","url":"https://example.com/"}]"#;
+        assert!(change(&app.to_string(), Change::Webhooks(unknown.into())).unwrap_err().is(Code::BadRequest));
+    }
+
+    #[test]
+    fn a_webhook_of_a_namespace_keeps_its_secret_too() {
+        let namespace = |signer: &str| {
+            let hook = format!(r#"{{"id":"chats","url":"https://example.com/"{signer}}}"#);
+            Change::PutNamespace(format!(r#"{{"id":"chat","webhooks":[{hook}]}}"#))
+        };
+        let app = change(APP, namespace(r#","secret":"own-secret-0123456789""#)).unwrap().to_json().to_string();
+        let app = change(&app, namespace("")).unwrap().to_json();
+        assert_eq!(app["namespaces"][0]["webhooks"][0]["secret"], "own-secret-0123456789");
     }
 
     #[test]

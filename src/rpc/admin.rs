@@ -75,6 +75,8 @@ pub enum Change {
     RemoveKey(String),
     /// Credentials for push services, in the place of those that there are: an object, which may be empty.
     Push(String),
+    /// All webhooks of the app itself, in the place of those that there are.
+    Webhooks(String),
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

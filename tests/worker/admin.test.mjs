@@ -370,6 +370,25 @@ test('the keys of a run-time app are added, rotated with an overlap, and removed
   assert.equal((await ask('POST', `${at}/keys/${old.id}/rotate`, { overlap: -1 })).code, 40000);
 });
 
+test('a webhook of a run-time app comes to name another key, and the old one goes', async () => {
+  const hook = { id: 'log', url: 'https://example.com/hook' };
+  const own = { id: 'own', url: 'https://example.com/own', secret: 'a-secret-of-its-own-0' };
+  const app = (await ask('POST', '/apps', { keys: [{}] })).body;
+  const [at, old] = [`/apps/${app.appId}`, app.keys[0]];
+  assert.equal((await ask('PATCH', at, { webhooks: [{ ...hook, key: old.id }, own] })).status, 200);
+  const rotated = (await ask('POST', `${at}/keys/${old.id}/rotate`, {})).body;
+  assert.equal((await ask('DELETE', `${at}/keys/${old.id}`)).code, 40000, 'the webhook names it');
+  const shown = (await ask('GET', at)).body.webhooks;
+  assert.ok(!JSON.stringify(shown).includes(own.secret));
+  shown[0].key = rotated.id;
+  const changed = await ask('PATCH', at, { webhooks: shown });
+  assert.deepEqual(changed.body.webhooks, shown);
+  assert.equal((await ask('DELETE', `${at}/keys/${old.id}`)).status, 204);
+  const bare = { ...hook, key: rotated.id, requestMode: 'single', enveloped: false };
+  assert.equal((await ask('PATCH', at, { webhooks: [bare] })).code, 40000, 'a key signs nothing that clients say');
+  assert.deepEqual((await ask('GET', at)).body.webhooks, shown);
+});
+
 test('the namespaces of a run-time app change for those who are connected', async (t) => {
   const app = (await ask('POST', '/apps', { keys: [{}], namespaces: [{ id: 'a', persisted: true }] })).body;
   const at = `/apps/${app.appId}`;
@@ -388,7 +407,7 @@ test('the namespaces of a run-time app change for those who are connected', asyn
   assert.deepEqual(all.body.namespaces.map((/** @type {any} */ one) => one.id), ['b']);
   const wrong = await ask('PATCH', at, { keys: [] });
   assert.equal(wrong.code, 40000);
-  assert.match(wrong.body.error.message, /namespaces or push alone/);
+  assert.match(wrong.body.error.message, /namespaces, webhooks or push alone/);
   assert.equal((await ask('PUT', `${at}/namespaces/c`, { persited: true })).code, 40000);
 });
 

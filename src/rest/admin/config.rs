@@ -26,8 +26,11 @@ pub fn show(matter: &Matter, operator: &Operator, form: Form) -> Result<Step, Er
 }
 
 fn whole(app: &App) -> Value {
-    let push = app.push().shown();
-    json!({ "appId": app.id().as_str(), "keys": keys(app), "namespaces": namespaces(app), "push": push })
+    let (push, mut configured) = (app.push().shown(), app.to_json());
+    hide_secrets(&mut configured);
+    let webhooks = configured.get("webhooks").cloned().unwrap_or_else(|| json!([]));
+    let (keys, namespaces) = (keys(app), namespaces(app));
+    json!({ "appId": app.id().as_str(), "keys": keys, "namespaces": namespaces, "webhooks": webhooks, "push": push })
 }
 
 fn keys(app: &App) -> Value {
@@ -50,13 +53,18 @@ fn shown_key(key: &Key) -> Value {
 
 fn shown_namespace(namespace: &Namespace) -> Value {
     let mut shown = namespace.to_json();
-    let webhooks = shown.get_mut("webhooks").and_then(Value::as_array_mut).into_iter().flatten();
-    webhooks.filter_map(Value::as_object_mut).for_each(|webhook| drop(webhook.remove("secret")));
+    hide_secrets(&mut shown);
     let idle = namespace.not_effective();
     if !idle.is_empty() {
         shown["notEffective"] = json!(idle);
     }
     shown
+}
+
+/// Those of the webhooks that an app, or a namespace, has.
+fn hide_secrets(of: &mut Value) {
+    let webhooks = of.get_mut("webhooks").and_then(Value::as_array_mut).into_iter().flatten();
+    webhooks.filter_map(Value::as_object_mut).for_each(|webhook| drop(webhook.remove("secret")));
 }
 
 /// A change, what the audit says of it, and what is answered when it is done.
@@ -101,8 +109,11 @@ fn plan(request: &Request, matter: &Matter, now_ms: u64, random: &[u8; 32]) -> R
             if body.get("push").is_some() {
                 let push = only(body, "push", "push")?;
                 (Change::Push(push.to_string()), "change push credentials", "all".to_owned(), Answer::All)
+            } else if body.get("webhooks").is_some() {
+                let all = only(body, "webhooks", "webhooks")?;
+                (Change::Webhooks(all.to_string()), "change webhooks", "all".to_owned(), Answer::All)
             } else {
-                let all = only(body, "namespaces", "namespaces or push")?;
+                let all = only(body, "namespaces", "namespaces, webhooks or push")?;
                 (Change::Namespaces(all.to_string()), "change namespaces", "all".to_owned(), Answer::All)
             }
         }
@@ -220,12 +231,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_namespace_shows_the_secret_of_a_webhook() {
-        let webhook = json!({ "id": "log", "url": "https://example.com/hook", "secret": "a-secret-of-a-hook" });
-        let namespaces = json!([{ "id": "chat", "webhooks": [webhook] }]);
-        let app: App = serde_json::from_value(json!({ "id": "a", "keys": [], "namespaces": namespaces })).unwrap();
-        let shown = shown_namespace(&app.namespaces()[0]);
+    fn no_answer_shows_the_secret_of_a_webhook() {
+        let webhook = |id: &str| json!({ "id": id, "url": "https://example.com/hook", "secret": "a-secret-of-a-hook" });
+        let namespaces = json!([{ "id": "chat", "webhooks": [webhook("chats")] }]);
+        let app = json!({ "id": "a", "keys": [], "namespaces": namespaces, "webhooks": [webhook("log")] });
+        let shown = whole(&serde_json::from_value(app).unwrap());
         assert_eq!(shown["webhooks"][0]["id"], "log");
+        assert_eq!(shown["namespaces"][0]["webhooks"][0]["id"], "chats");
         assert!(!shown.to_string().contains("a-secret-of-a-hook"), "{shown}");
     }
 }
