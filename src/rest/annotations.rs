@@ -17,8 +17,6 @@ use crate::protocol::inbound::InboundAnnotation;
 use crate::protocol::outbound::page_annotation;
 use crate::rpc::{self, AnnotationsQuery, Publish, PublishKey, Response, Submission};
 
-const CARRIED: [&str; 3] = ["limit", "format", "envelope"];
-
 /// Fails with 40160 (capability), and as [`check`] does.
 pub fn publish(
     request: &Request,
@@ -61,7 +59,7 @@ pub fn begin(
         return Err(bad_cursor());
     }
     let query = AnnotationsQuery { message: serial.to_owned(), after, limit: limit(request)? };
-    let links = Links::of(request, "annotations", &CARRIED);
+    let links = Links::of(request, "annotations", &[]);
     let call = caller.call(channel, rpc::Request::Annotations(query));
     Ok(form.call(call, move |response| page(&links, form, response)))
 }

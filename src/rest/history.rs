@@ -16,7 +16,7 @@ use crate::protocol::outbound::{page_event, page_message};
 use crate::rpc::{self, HistoryQuery, Response};
 
 /// What links between pages carry on, in this order. Also how each is spelled in a link, whatever the client wrote.
-const CARRIED: [&str; 8] = ["start", "end", "direction", "limit", "wait", "from_serial", "format", "envelope"];
+const CARRIED: [&str; 5] = ["start", "end", "direction", "wait", "from_serial"];
 
 #[derive(Clone, Copy, PartialEq)]
 pub enum Kind {

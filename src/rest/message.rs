@@ -25,7 +25,7 @@ use crate::rpc::{self, Answer, HistoryPage, Publish, PublishKey, Response, Submi
 const UPDATE: u64 = 1;
 
 /// What links between pages carry on.
-const CARRIED: [&str; 6] = ["start", "end", "direction", "limit", "format", "envelope"];
+const CARRIED: [&str; 3] = ["start", "end", "direction"];
 
 /// Fails with 40000 when the body has several messages, or another serial than the path.
 pub fn operate(

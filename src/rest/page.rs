@@ -58,6 +58,9 @@ pub fn before(request: &Request) -> Result<u64, ErrorInfo> {
     cursor.map_or(Ok(END), |number| number.ok_or_else(bad_cursor))
 }
 
+/// What every list may be asked with, whatever it lists.
+const COMMON: [&str; 4] = ["limit", "format", "envelope", "v"];
+
 /// The links of a page: what was asked, from the beginning, from here, and from the next page on.
 pub struct Links {
     /// The last segment of the page's path.
@@ -68,14 +71,14 @@ pub struct Links {
 }
 
 impl Links {
-    /// Those of a request, which carry on what it said of these.
+    /// Those of a request, which carry on what it said of these, and of [`COMMON`].
     pub fn of(request: &Request, path: &'static str, carried: &[&'static str]) -> Links {
         let default = HISTORY_DEFAULT_LIMIT.to_string();
         let value = |name: &'static str| match request.parameter(name) {
             None if name == "limit" => Some((name, default.clone())),
             value => value.map(|value| (name, value.to_owned())),
         };
-        let query = carried.iter().filter_map(|name| value(name)).collect();
+        let query = carried.iter().chain(&COMMON).filter_map(|name| value(name)).collect();
         Links { path, query, cursor: request.parameter("cursor").map(str::to_owned) }
     }
 

@@ -19,7 +19,7 @@ use crate::model::presence::MemberKey;
 use crate::protocol::outbound::{OutboundPresence, events};
 use crate::rpc::{self, Answer, ChannelCall, MembersPage, MembersQuery, Response};
 
-const CARRIED: [&str; 5] = ["limit", "clientId", "connectionId", "format", "envelope"];
+const CARRIED: [&str; 2] = ["clientId", "connectionId"];
 
 pub fn begin(request: &Request, channel: &ChannelName, caller: &Caller, form: Form) -> Result<Step, ErrorInfo> {
     caller.require_presence(channel)?;

@@ -18,7 +18,7 @@ use crate::rpc::{Answer, AppCall, AppRequest, AppResponse, StatsQuery};
 use crate::stats::interval::{MINUTE_MS, minute_of};
 use crate::stats::{Tally, Unit, fixtures, item};
 
-const CARRIED: [&str; 8] = ["start", "end", "direction", "limit", "unit", "by", "format", "v"];
+const CARRIED: [&str; 5] = ["start", "end", "direction", "unit", "by"];
 
 /// Fails with 40160 for who may not see them, and with 40003 for a parameter that is not what it must be.
 pub fn begin(request: &Request, caller: &Caller, form: Form, now_ms: u64) -> Result<Step, ErrorInfo> {

@@ -17,7 +17,7 @@ use crate::limits::{CHANNELS_PAGE_MAX, LATELY_MS};
 use crate::model::name::ChannelName;
 use crate::rpc::{self, Answer, AppCall, AppRequest, AppResponse, Counts, Response, Wanted};
 
-const CARRIED: [&str; 5] = ["limit", "prefix", "by", "format", "envelope"];
+const CARRIED: [&str; 2] = ["prefix", "by"];
 
 pub fn begin(channel: &ChannelName, caller: &Caller, form: Form) -> Result<Step, ErrorInfo> {
     caller.require_metadata(channel)?;

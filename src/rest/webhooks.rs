@@ -31,7 +31,7 @@ pub fn dead_letters(request: &Request, app: AppId, form: Form, context: &mut Con
     Operator::authenticate(request, &app, context)?;
     let limit = limit(request)?.min(HOOK_DEAD_PAGE_MAX);
     let before = before(request)?;
-    let links = Links::of(request, "dead-letters", &["limit", "format"]);
+    let links = Links::of(request, "dead-letters", &[]);
     let request = AppRequest::DeadLetters { before, limit: limit + 1 };
     Ok(form.ask(AppCall { app, request }, move |response| {
         let AppResponse::DeadLetters(mut dead) = response else { return Err(another_answer()) };

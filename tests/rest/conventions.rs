@@ -1,6 +1,7 @@
 //! What every request has in common: times, errors, methods, preflights, envelopes.
 
 use courtside::error::Code;
+use courtside::http::percent;
 use courtside::limits::{BATCH_BODY_MAX_BYTES, BODY_MAX_BYTES, MESSAGE_MAX_BYTES};
 use serde_json::json;
 
@@ -208,4 +209,36 @@ fn a_body_is_read_once_it_is_known_that_it_is_wanted() {
     let mut open = World::new().with_admin_token("an-admin-token");
     assert_eq!(open.reads(&post("/apps", "").anonymous()), Err(none));
     assert_eq!(open.reads(&post("/apps", "").bearer("an-admin-token")), Ok(BODY_MAX_BYTES));
+}
+
+/// A page without what was asked would come in another form than the one before.
+#[test]
+fn links_of_every_list_carry_its_form() {
+    const ADMIN: &str = "admin-token-of-this-server";
+    let mut world = World::new().with_admin_token(ADMIN);
+    let serial = world.send(post("/channels/short:c/messages", r#"{"data": "x"}"#)).json["serials"][0].clone();
+    let message = format!("/channels/short:c/messages/{}", percent::encode(serial.as_str().unwrap()));
+    for path in [
+        "/channels/c/messages",
+        &format!("{message}/versions"),
+        &format!("{message}/annotations"),
+        "/channels/c/presence",
+        "/channels/c/presence/history",
+        "/channels",
+        "/stats",
+        "/push/deviceRegistrations",
+        "/push/channelSubscriptions",
+        "/push/channels",
+        "/audit",
+        "/apps/demo/audit",
+        "/apps/demo/bans",
+        "/apps/demo/connections",
+        "/apps/demo/webhooks/dead-letters",
+    ] {
+        let asked = get(path).query("envelope", "json").query("format", "json").query("limit", "7");
+        let is_operators = path.starts_with("/apps") || path == "/audit";
+        let reply = world.send(if is_operators { asked.bearer(ADMIN) } else { asked });
+        let links = reply.json["headers"]["Link"].as_str().unwrap_or_else(|| panic!("{path}: {}", reply.json));
+        assert!(links.contains("limit=7&format=json&envelope=json>; rel=\"first\""), "{path}: {links}");
+    }
 }

@@ -34,7 +34,7 @@ pub fn list(request: &Request, operator: &Operator, form: Form) -> Result<Step, 
 fn page(request: &Request, app: &AppId, form: Form) -> Result<Step, ErrorInfo> {
     let limit = limit(request)?.min(AUDIT_PAGE_MAX);
     let before = before(request)?;
-    let links = Links::of(request, "audit", &["limit", "format"]);
+    let links = Links::of(request, "audit", &[]);
     Ok(ask(app, Act::Audit { before, limit: limit + 1 }, None, form, move |response| {
         let AdminResponse::Audit(mut notes) = response else { return Err(another_answer()) };
         let has_more = notes.len() > limit;

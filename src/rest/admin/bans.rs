@@ -59,7 +59,7 @@ pub fn list(request: &Request, operator: &Operator, form: Form) -> Result<Step, 
     let cursor = request.parameter("cursor");
     let after = cursor.map(|text| String::from_utf8(BASE64URL.decode(text).ok()?).ok());
     let after = after.map_or(Ok(String::new()), |after| after.ok_or_else(bad_cursor))?;
-    let links = Links::of(request, "bans", &["limit", "format"]);
+    let links = Links::of(request, "bans", &[]);
     let now_ms = operator.now_ms;
     Ok(ask(operator.id(), Act::Bans { after, limit: limit + 1 }, None, form, move |response| {
         let AdminResponse::Bans(mut bans) = response else { return Err(another_answer()) };

@@ -25,7 +25,7 @@ pub fn list(request: &Request, operator: Operator, form: Form) -> Result<Step, E
         channel: request.parameter("channel").map(ChannelName::parse).transpose()?,
     };
     let (from, after) = request.parameter("cursor").map_or(Ok(Default::default()), read_cursor)?;
-    let links = Links::of(request, "connections", &["limit", "clientId", "channel", "format"]);
+    let links = Links::of(request, "connections", &["clientId", "channel"]);
     let limit = limit(request)?.min(CONNECTIONS_PAGE_MAX);
     Ok(ask(operator.id(), holders(&from), None, form, move |response| {
         let (asked, rest) = split(response)?;

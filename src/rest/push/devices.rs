@@ -12,7 +12,7 @@ use crate::rest::step::another_answer;
 use crate::rest::{Context, Step, body};
 use crate::rpc::{DevicesQuery, PushRequest, PushResponse};
 
-const CARRIED: [&str; 6] = ["limit", "deviceId", "clientId", "state", "format", "envelope"];
+const CARRIED: [&str; 3] = ["deviceId", "clientId", "state"];
 
 /// Registers a device, lists those there are, or removes those of a filter.
 pub fn many(request: &Request, asker: Asker, form: Form, context: &Context<'_>) -> Result<Step, ErrorInfo> {

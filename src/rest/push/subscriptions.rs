@@ -15,7 +15,7 @@ use crate::rest::step::another_answer;
 use crate::rest::{Step, body};
 use crate::rpc::{PushCaller, PushRequest, PushResponse, SubscriptionsQuery};
 
-const CARRIED: [&str; 7] = ["limit", "channel", "deviceId", "clientId", "concatFilters", "format", "envelope"];
+const CARRIED: [&str; 4] = ["channel", "deviceId", "clientId", "concatFilters"];
 
 /// Subscribes, lists or unsubscribes.
 pub fn begin(request: &Request, asker: Asker, form: Form) -> Result<Step, ErrorInfo> {
@@ -109,7 +109,7 @@ fn unsubscribe(request: &Request, asker: &Asker, form: Form) -> Result<Step, Err
 pub fn channels(request: &Request, asker: Asker, form: Form) -> Result<Step, ErrorInfo> {
     let caller = asker.require_admin()?;
     let (limit, after) = (limit(request)?, caller.after(PURPOSE, request)?.unwrap_or_default());
-    let links = Links::of(request, "channels", &["limit", "format", "envelope"]);
+    let links = Links::of(request, "channels", &[]);
     let call = PushRequest::Channels { after, limit: limit + 1 };
     Ok(ask_as(asker, call, form, move |caller, response| {
         let PushResponse::Channels(found) = response else { return Err(another_answer()) };
