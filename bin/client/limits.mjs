@@ -39,10 +39,11 @@ export const CHANNELS_OF_STREAM = 20;
 /** The largest number that an option takes. It catches slips of a finger. */
 export const COUNT_MAX = 1_000_000_000;
 
-/** How often `top` asks, how many channels it shows, and among how many it looks: a page. */
+/** How often `top` asks, how many channels it shows, and among how many it looks, by pages as long as a server has. */
 export const TOP_EVERY_SECONDS = 5;
 export const TOP_CHANNELS = 20;
 export const TOP_CHANNELS_ASKED = 1_000;
+export const TOP_PAGE = 100;
 
 /** From the beginning of a connection until it is a WebSocket. */
 export const CONNECT_MS = 20_000;

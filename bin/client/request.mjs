@@ -75,6 +75,33 @@ export async function askText(place, path, like) {
   return text;
 }
 
+/**
+ * The items of a list, of so many pages at most. A page may have fewer than were asked for, though another follows.
+ * @param {import('./place.mjs').Place} place
+ * @param {string} path
+ * @param {number} limit of a page
+ * @param {number} pages
+ */
+export async function askPages(place, path, limit, pages) {
+  const items = [];
+  /** @type {Record<string, string> | undefined} */
+  let query = { limit: String(limit) };
+  for (let left = pages; query && left > 0; left--) {
+    const { text, link } = await answered(place, path, { query });
+    const page = parsed(text);
+    if (!Array.isArray(page)) throw new NotOurs(place.at(path));
+    items.push(...page);
+    query = nextOf(link);
+  }
+  return items;
+}
+
+/** What the next page is asked for with. @param {string | null} link @returns {Record<string, string> | undefined} */
+function nextOf(link) {
+  const [, query] = link?.match(/<[^>?]*\?([^>]*)>; rel="next"/) ?? [];
+  return query === undefined ? undefined : Object.fromEntries(new URLSearchParams(query));
+}
+
 /** @param {string} text */
 function parsed(text) {
   try {
@@ -116,7 +143,7 @@ async function answered(place, path, { method = 'GET', query, body }) {
     throw new Unreachable(url, error, place.wasThere);
   }
   if (!response.ok) throw new Refused(response.status, errorOf(text));
-  return { status: response.status, text };
+  return { status: response.status, text, link: response.headers.get('link') };
 }
 
 /** The same until it is answered, for what may be asked twice. @param {Parameters<typeof ask>} asked */

@@ -1,9 +1,9 @@
 /** `courtside top`: what happens now. Rates are of all apps, by the admin token; channels are of one, by its key. */
 import { setTimeout as pause } from 'node:timers/promises';
 import { Place, withEither } from '../client/place.mjs';
-import { Refused, Unreachable, ask, askText } from '../client/request.mjs';
+import { Refused, Unreachable, askPages, askText } from '../client/request.mjs';
 import { isTerminal, table } from '../client/terminal.mjs';
-import { COUNT_MAX, TOP_CHANNELS, TOP_CHANNELS_ASKED, TOP_EVERY_SECONDS } from '../client/limits.mjs';
+import { COUNT_MAX, TOP_CHANNELS, TOP_CHANNELS_ASKED, TOP_EVERY_SECONDS, TOP_PAGE } from '../client/limits.mjs';
 import { BadOption, flag, number, option, seconds } from '../readers.mjs';
 
 /** Of `/metrics`: what grows, and in which columns its rate stands. */
@@ -90,7 +90,7 @@ function gained(before, { at, values, connections, channels }) {
 /** @param {Place} place @param {number} most @returns {Promise<Channel[]>} */
 async function fullest(place, most) {
   /** @type {any[]} */
-  const channels = await ask(place, '/channels', { query: { limit: String(TOP_CHANNELS_ASKED) }, like: [] });
+  const channels = await askPages(place, '/channels', TOP_PAGE, TOP_CHANNELS_ASKED / TOP_PAGE);
   if (channels.some((channel) => !channel?.status?.occupancy?.metrics)) {
     throw new BadOption('this server lists no occupancy');
   }

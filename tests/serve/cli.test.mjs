@@ -8,6 +8,7 @@ import path from 'node:path';
 import test, { after } from 'node:test';
 import Ably from 'ably';
 import { operations, roles } from '../../bin/client/capability.mjs';
+import { TOP_PAGE } from '../../bin/client/limits.mjs';
 import { bar } from '../../bin/client/terminal.mjs';
 import { commands, help, load } from '../../bin/command.mjs';
 import { Running, adminToken, cli, key, plainKey, serve, surroundings } from './cli.mjs';
@@ -273,6 +274,16 @@ test('stats and top show what there is', async (t) => {
   assert.equal(item.unit, 'month');
   await refused(['stats', '--unit', 'year'], /--unit must be one of minute, hour, day, month/);
   await refused(['stats', '--start', 'tomorrow'], /\(4000\d\)/, 1);
+});
+
+test('top finds the fullest channel on whatever page it is', async (t) => {
+  const ann = client(t, { key });
+  const names = Array.from({ length: TOP_PAGE + 1 }, (_, index) => `paged:${String(index).padStart(3, '0')}`);
+  await Promise.all(names.map((name) => ann.channels.get(name).attach()));
+  const last = names.at(-1) ?? '';
+  await client(t, { key }).channels.get(last).attach();
+  const { lines } = await done(['top', '--count', '1', '--channels', '1', '--json']);
+  assert.deepEqual(JSON.parse(lines[0] ?? '').channels.map((/** @type {any} */ { name }) => name), [last]);
 });
 
 test('kick ends a client\'s connection, and says what it cannot end', async (t) => {
