@@ -18,6 +18,9 @@ use crate::limits::{EVENT_MARK_BYTES, EVENT_NAME_MAX_CHARS, EVENT_SEAT_MAX_BYTES
 /// Where tokens are had.
 pub const TOKEN_PATH: &str = "/event/token";
 
+/// Where the console is, the page of whoever runs the server.
+pub const CONSOLE_PATH: &str = "/console";
+
 /// Between the name that an attendee chose and the mark.
 const SEPARATOR: char = '~';
 

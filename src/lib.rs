@@ -20,8 +20,8 @@ pub mod channel;
 pub mod relay;
 pub mod transport;
 pub mod app;
-pub mod rest;
 pub mod event;
+pub mod rest;
 pub mod object;
 #[cfg(target_arch = "wasm32")]
 mod shell;

@@ -17,6 +17,9 @@ const PROBE_MS = 5_000;
 /** Where the event page is, and its parts. */
 const EVENT_PAGE = /^\/((index|stage)(\.html)?|embed\/.*)?$/;
 
+/** What of the worker's is only read. */
+const READ = '/time';
+
 /** How many objects are called at once. */
 const CALLS_AT_ONCE = 64;
 
@@ -97,13 +100,18 @@ export const Relay = noted(BuiltRelay, 'RELAY');
 
 export default class extends Built {
   fetch(request) {
-    if (request.headers.get('upgrade') === null && (request.method === 'GET' || request.method === 'HEAD')) {
+    if (request.headers.get('upgrade') === null) {
       const { pathname } = new URL(request.url);
-      const asset = this.env.ASSETS[pathname];
       // Without an event its pages are not there, and the worker says so.
-      if (asset && (this.env.EVENT_KEY || !EVENT_PAGE.test(pathname))) return file(asset, request, this.env);
-      if (pathname === '/health') return said(200, 'ok');
-      if (pathname === '/ready') return ready(this.env);
+      const asset = this.env.EVENT_KEY || !EVENT_PAGE.test(pathname) ? this.env.ASSETS[pathname] : undefined;
+      if (asset || pathname === '/health' || pathname === '/ready') {
+        if (request.method === 'GET' || request.method === 'HEAD') {
+          if (asset) return file(asset, request, this.env);
+          return pathname === '/health' ? said(200, 'ok') : ready(this.env);
+        }
+        // It is refused as at any path of the worker's that is only read.
+        request = new Request(new URL(READ, request.url), request);
+      }
     }
     request.courtsideAddress = addressOf(request, this.env);
     return super.fetch(request);

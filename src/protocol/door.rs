@@ -27,7 +27,7 @@ use super::pusher::Pusher;
 #[cfg(feature = "socketio")]
 use super::socketio::SocketIo;
 use crate::auth::{App, Credentials, Grant};
-use crate::error::ErrorInfo;
+use crate::error::{Code, ErrorInfo};
 use crate::model::Format;
 use crate::model::name::ChannelName;
 
@@ -37,6 +37,29 @@ type Pusher = Absent;
 type SocketIo = Absent;
 #[cfg(not(feature = "mqtt"))]
 type Mqtt = Absent;
+
+/// Where a WebSocket that speaks Ably's protocol comes in, of whatever SDK.
+const ROOT: &str = "/";
+
+/// Fails with 40400 for a path where no such WebSocket comes in.
+pub fn check_root(path: &str) -> Result<(), ErrorInfo> {
+    match path {
+        ROOT => Ok(()),
+        _ => Err(Code::NotFound.because(
+            "no WebSocket comes in by this path: Ably's clients come to /, those of MQTT to /mqtt, of Socket.IO to \
+             /socket.io/, and of Pusher to /app/{key}",
+        )),
+    }
+}
+
+/// Whether all that comes in by a path is WebSockets.
+pub fn is_for_sockets(path: &str) -> bool {
+    #[cfg(feature = "mqtt")]
+    if super::mqtt::gate::is_at(path, false) {
+        return true;
+    }
+    Door::at(path).is_some()
+}
 
 /// The channel parameter in which an attachment keeps what a door was asked for besides.
 pub const ASKED: &str = "door";

@@ -48,10 +48,12 @@ pub use step::{Asking, Continuation, Step};
 
 use crate::auth::{Apps, Attempts};
 use crate::error::ErrorInfo;
+use crate::event;
 use crate::http::{Form, Reply, Request};
 use crate::intake::parameters;
 use crate::limits::{BATCH_BODY_MAX_BYTES, BODY_MAX_BYTES};
 use crate::model::name::AppId;
+use crate::protocol::door;
 use admin::{AdminRoute, Matter, Operator, Scope};
 use barred::Guard;
 use caller::Caller;
@@ -127,12 +129,20 @@ pub fn begin(request: &Request, mut context: Context<'_>) -> Step {
     }
     let route = match Route::find(&request.plain_path()) {
         Ok(route) => route,
+        Err(_) if is_only_read(request) => return Step::Reply(form.method_not_allowed("GET, OPTIONS")),
         Err(error) => return Step::Reply(form.error(&error)),
     };
     if !route.allows(&request.method) {
         return Step::Reply(form.method_not_allowed(route.methods()));
     }
     dispatch(request, route, form, &mut context).unwrap_or_else(|error| Step::Reply(form.error(&error)))
+}
+
+/// Whether another method asks for what is no endpoint and is there by GET: a page, or a door of WebSockets.
+fn is_only_read(request: &Request) -> bool {
+    let path = request.plain_path();
+    let is_there = event::is_page(&path) || path == event::CONSOLE_PATH || door::is_for_sockets(&path);
+    is_there && !["GET", "HEAD"].contains(&request.method.as_str())
 }
 
 fn dispatch(request: &Request, route: Route, form: Form, context: &mut Context<'_>) -> Result<Step, ErrorInfo> {

@@ -372,6 +372,9 @@ async fn enter(env: &Env, client: &Client<'_>, way: &Way) -> std::result::Result
     let http::Request { query, headers, address, is_secure, .. } = client.head;
     let apps = config::serving(env)?;
     take(address)?;
+    if let Way::WebSocket(_) = way {
+        protocol::door::check_root(&client.head.path)?;
+    }
     let credentials = client.credentials()?.or_of(apps.operators());
     let (grant, found) = verify(env, &credentials, address).await?;
     parameters::check(way.door(), query, headers.name_an_sdk())?;

@@ -130,11 +130,22 @@ fn wrong_methods_are_told_the_right_ones() {
         ("/channels/c/object", "GET, HEAD, POST, OPTIONS"),
         ("/channels/c/history", "GET, HEAD, OPTIONS"),
         ("/messages", "POST, OPTIONS"),
+        ("/", "GET, HEAD, OPTIONS"),
+        ("/stage", "GET, HEAD, OPTIONS"),
+        ("/console", "GET, HEAD, OPTIONS"),
+        ("/mqtt", "GET, HEAD, OPTIONS"),
+        ("/app/demo.full", "GET, HEAD, OPTIONS"),
     ] {
         let mut asked = get(path);
         asked.request.method = "DELETE".into();
         let reply = World::new().send(asked);
         assert_eq!((reply.status, reply.header("Allow")), (405, Some(allow)), "{path}");
+        assert_eq!(reply.code(), Code::MethodNotAllowed.number(), "{path}");
+    }
+    for path in ["/consoles", "/mqtt/more"] {
+        let mut asked = get(path);
+        asked.request.method = "DELETE".into();
+        assert_eq!(World::new().send(asked).code(), Code::NotFound.number(), "{path}");
     }
 }
 

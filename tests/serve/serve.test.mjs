@@ -53,6 +53,11 @@ test('without apps it serves the demo app and the page, and says so', async (t) 
     const response = await fetch(served.url + name);
     assert.deepEqual([response.status, await response.text()], [200, 'ok\n'], name);
   }
+  for (const name of ['/health', '/ready', '/console', '/event/event.css', '/']) {
+    const response = await fetch(served.url + name, { method: 'POST', body: 'x' });
+    assert.deepEqual([response.status, response.headers.get('allow')], [405, 'GET, HEAD, OPTIONS'], name);
+    assert.equal((await response.json()).error.code, 40500, name);
+  }
 
   const client = await connected(t, served);
   const inbox = await Inbox.of(client.channels.get('served'));

@@ -1,5 +1,6 @@
 /** Whoever watches a deployment sees by which door each connection came in, and no door is a way around a bound. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import test, { after } from 'node:test';
 import { connected, rest, wholeHistory } from './clients.mjs';
 import { doors } from './doors.mjs';
@@ -36,6 +37,16 @@ test('an operator sees by which door each connection came in, and metrics count 
   // Objects report what they counted when they have time.
   while (!(counted.pusher >= 1 && counted.socketio >= 1 && counted.mqtt >= 2)) counted = await counts();
   assert.deepEqual(counted, { pusher: 1, socketio: 1, mqtt: 2 });
+});
+
+test('a WebSocket at a path that is no door is told so, whatever it brings', async () => {
+  for (const path of ['/elsewhere', '/ws', '/mqtt/', '/app/demo.key1/more', '/channels/c/messages']) {
+    const socket = new WebSocket(`${runtime.url.replace('http', 'ws')}${path}?key=demo.key1:local-only`);
+    const [{ data }] = await once(socket, 'message');
+    const { action, error } = JSON.parse(data);
+    assert.deepEqual([action, error.statusCode, error.code], [9, 404, 40400], path);
+    socket.close();
+  }
 });
 
 test('Socket.IO: who publishes too fast is refused, and what was acknowledged is there', async (t) => {
