@@ -37,11 +37,12 @@ impl Relay {
         }
     }
 
-    /// A client has shown to be this user, who may be banned: from all of the app, or from where it is already.
+    /// A client has shown to be this user, who may be banned, from all of the app or from where it is already, or was
+    /// sent away a moment ago.
     fn meet(&mut self, socket: SocketId, name: &str) {
-        let Some(session) = self.sessions.get(&socket).filter(|_| !self.bans.is_empty()) else { return };
+        let Some(session) = self.sessions.get(&socket) else { return };
         let admit = |channel| self.bans.admit(Some(name), channel, self.now_ms);
-        match admit(None) {
+        match admit(None).and_then(|()| self.said.admit(Some(name), self.now_ms)) {
             Err(error) => self.fail(socket, &error),
             Ok(()) if session.attachments.keys().any(|channel| admit(Some(channel)).is_err()) => {
                 self.requalify(socket, false);

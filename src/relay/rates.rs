@@ -207,8 +207,8 @@ impl Relay {
             return None;
         }
         let session = self.sessions.get(&socket)?;
-        if let Some(name) = session.grant.client_id.name().filter(|_| !session.grant.basic) {
-            self.said.keep_out(name, self.now_ms);
+        if !session.grant.basic {
+            session.names().for_each(|name| self.said.keep_out(name, self.now_ms));
         }
         Some(Code::PublishAbuse.because("the connection went on publishing far above its rate"))
     }

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use crate::auth::{App, Ban, Credentials, Signed};
+use crate::limits::REFUSED_FLOW;
 use crate::model::Format;
 use crate::model::message::{Content, Entry};
 use crate::model::name::ChannelName;
@@ -267,6 +268,30 @@ fn in_slow_mode_a_user_waits_for_its_turn_over_all_its_connections() {
     assert_eq!(scene.says_something(one, "presence-a"), "");
     assert!(scene.says_something(two, "presence-a").contains("slow mode"));
     assert_eq!(scene.says_something(another, "presence-a"), "");
+}
+
+#[test]
+fn a_user_who_was_sent_away_for_being_too_fast_stays_away_whoever_its_next_connection_is() {
+    let mut scene = Scene::new();
+    let [member, signed_in, another] = [1, 2, 3].map(SocketId);
+    for (socket, user) in [(member, "ann"), (signed_in, "ben")] {
+        scene.enters(socket);
+        scene.subscribes(socket, "private-rated:a", user);
+    }
+    scene.subscribes(member, "presence-a", "ann");
+    scene.signs_in(signed_in, "ben");
+    for socket in [member, signed_in] {
+        (0..REFUSED_FLOW.burst + 2).for_each(|_| _ = scene.says_something(socket, "private-rated:a"));
+        assert!(!scene.relay.holds(socket), "it went on and on");
+        scene.enters(socket);
+    }
+    let told = scene.subscribes(member, "presence-b", "ann");
+    assert!(told.contains("42910") && !scene.relay.holds(member), "{told}");
+    let told = scene.signs_in(signed_in, "ben");
+    assert!(told.contains("42910") && !told.contains("signin_success") && !scene.relay.holds(signed_in), "{told}");
+    scene.enters(another);
+    scene.signs_in(another, "cid");
+    assert!(scene.relay.holds(another), "others come in");
 }
 
 #[test]
