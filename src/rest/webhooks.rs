@@ -1,12 +1,13 @@
 //! `GET /apps/{id}/webhooks`: where webhooks of an app fail, and which events were given up, and
-//! `…/webhooks/dead-letters`: the same with the events, for whoever operates the app (docs/webhooks.md).
+//! `…/webhooks/dead-letters`: the same with the events, for whoever operates the app (docs/webhooks.md). Events hold
+//! what was said: a key must also allow to read that.
 
 use serde_json::{Value, json};
 
 use super::history::limit;
 use super::page::{Links, before};
 use super::step::another_answer;
-use super::{Context, Operator, Step};
+use super::{Context, Operator, Scope, Step};
 use crate::error::ErrorInfo;
 use crate::http::{Form, Request};
 use crate::limits::HOOK_DEAD_PAGE_MAX;
@@ -26,9 +27,10 @@ pub fn begin(request: &Request, app: AppId, form: Form, context: &mut Context<'_
     }))
 }
 
-/// Fails as [`begin`] does, and with 40003 for a limit or a cursor that is none.
+/// Fails as [`begin`] does, also for a key without `history` on all channels, and with 40003 for a limit or a cursor
+/// that is none.
 pub fn dead_letters(request: &Request, app: AppId, form: Form, context: &mut Context<'_>) -> Result<Step, ErrorInfo> {
-    Operator::authenticate(request, &app, context)?;
+    Operator::over(Scope::History, request, &app, context)?;
     let limit = limit(request)?.min(HOOK_DEAD_PAGE_MAX);
     let before = before(request)?;
     let links = Links::of(request, "dead-letters", &[]);

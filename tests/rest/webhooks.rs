@@ -20,6 +20,17 @@ fn an_operator_of_the_app_sees_them_by_the_admin_token_or_a_key() {
     assert_eq!(world.send(get(PATHS[0]).key("demo.full:local-only")).status, 200, "also where there is no admin token");
 }
 
+/// What was said is read by who may read it: the events are that, and how many there are is not.
+#[test]
+fn a_key_reads_the_events_only_if_it_may_read_history() {
+    let mut world = World::new().with_admin_token(ADMIN);
+    let by = "demo.admin:local-only";
+    assert_eq!(world.send(get(PATHS[0]).key(by)).status, 200);
+    let refused = world.send(get(PATHS[1]).key(by));
+    assert_eq!((refused.status, refused.code()), (401, Code::NotPermitted.number()), "{}", refused.json);
+    assert_eq!(world.send(get(PATHS[1]).key("demo.full:local-only")).status, 200);
+}
+
 #[test]
 fn nobody_else_does() {
     let mut world = World::new().with_admin_token(ADMIN);

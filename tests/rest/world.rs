@@ -39,6 +39,7 @@ pub fn apps() -> Apps {
         key("open", json!({"open:*": ["*"]})),
         key("publisher", json!({"*": ["publish"]})),
         key("reader", json!({"*": ["history"]})),
+        key("admin", json!({"*": ["admin"]})),
         key("subscriber", json!({"*": ["push-subscribe"]})),
         key("pusher", json!({"push:open:*": ["push-admin"]})),
         json!({"name": "brief", "secret": "local-only", "revocableTokens": true}),

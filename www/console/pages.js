@@ -133,16 +133,16 @@ export async function errors(place) {
   const means = await meanings().catch(() => new Map());
   place.append(list, hooks);
   // A key that may not see them asks once: a refusal is an error that this page counts.
-  let seesHooks = true;
+  const sees = { hooks: true, events: true };
   const again = async () => {
-    if (seesHooks) await webhooks().then((card) => renew(hooks, card), (error) => {
+    if (sees.hooks) await webhooks(sees).then((card) => renew(hooks, card), (error) => {
       if (error.code !== 40160) throw error;
-      seesHooks = false;
+      sees.hooks = false;
     });
     renew(list, await codes(before, means));
   };
   await again();
-  return { again, hears: () => [statistics(), ...seesHooks ? [webhooksLog] : []] };
+  return { again, hears: () => [statistics(), ...sees.hooks ? [webhooksLog] : []] };
 }
 
 /** What each code means, as the page of errors has it. @returns {Promise<Map<string, string>>} */

@@ -18,6 +18,8 @@ use crate::rpc::{Act, Note};
 #[derive(Clone, Copy)]
 pub enum Scope<'a> {
     App,
+    /// The same, and whoever may read what was said in all of it.
+    History,
     /// The channels that a pattern names.
     Channels(&'a str),
     /// Of some channels: a body that was not read yet says of which.
@@ -90,11 +92,16 @@ fn require_key(caller: &Caller, app: &AppId, scope: Scope<'_>) -> Result<(), Err
     let capability = &caller.grant().capability;
     let is_allowed = match scope {
         Scope::App => capability.on_everything().contains(Operations::ADMIN),
+        Scope::History => {
+            [Operations::ADMIN, Operations::HISTORY].iter().all(|one| capability.on_everything().contains(*one))
+        }
         Scope::Channels(pattern) => capability.on_all_of(pattern)?.contains(Operations::ADMIN),
         Scope::Some => capability.allows_anywhere(Operations::ADMIN),
     };
     match is_allowed {
         true => Ok(()),
+        false if matches!(scope, Scope::History) => Err(Code::NotPermitted
+            .because("the capability does not allow to administer the app and to read history on all its channels")),
         false => Err(Code::NotPermitted.because("the capability does not allow to administer the app")),
     }
 }
