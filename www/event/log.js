@@ -23,8 +23,8 @@
 const ENTRIES_MAX = 2_000;
 /** How many are read when it begins. */
 const HISTORY = 100;
-/** And after a gap, in pages: as much as is kept here. */
-const GAP_PAGES = ENTRIES_MAX / HISTORY;
+/** A page after a gap, where all that is kept here is read again: as many as the server gives at once. */
+const GAP_HISTORY = 1_000;
 
 export class Log {
   /** @type {Map<string, Entry & { versionSerial: string }>} */
@@ -33,6 +33,8 @@ export class Log {
   #sorted = [];
   /** @type {import('ably').PaginatedResult<Message> | null} */
   #page = null;
+  /** How often it was read: what an earlier reading brings no longer counts. */
+  #loads = 0;
   #changed;
   channel;
 
@@ -65,17 +67,30 @@ export class Log {
     this.#changed(this);
   }
 
+  /**
+   * Reads the newest, and all that is here already: what was changed or deleted in a gap may be as old as the oldest.
+   * What the server does not have any more goes.
+   */
   async #load() {
-    const last = this.entries.at(-1)?.key ?? '';
+    const load = ++this.#loads;
+    const before = this.entries.map(({ key }) => key);
+    const [oldest] = before;
+    const kept = new Set();
     try {
-      this.#page = await this.channel.history({ limit: HISTORY });
-      for (let pages = 1; this.#page; pages++) {
-        const oldest = this.#page.items.at(-1)?.serial ?? '';
-        this.#page.items.forEach((message) => this.#take(message, false));
-        // Down to what was here before: nothing may be missing in between.
-        if (oldest <= last || last === '' || pages === GAP_PAGES) break;
-        this.#page = await this.#page.next();
+      const limit = before.length > HISTORY ? GAP_HISTORY : HISTORY;
+      let page = /** @type {import('ably').PaginatedResult<Message> | null} */ (await this.channel.history({ limit }));
+      while (page && load === this.#loads) {
+        this.#page = page;
+        for (const message of page.items) {
+          kept.add(message.serial);
+          this.#take(message, false);
+        }
+        const last = page.items.at(-1)?.serial;
+        const isWhole = oldest === undefined || (last !== undefined && last <= oldest);
+        if (isWhole || kept.size >= ENTRIES_MAX || !page.hasNext()) break;
+        page = await page.next();
       }
+      if (load === this.#loads) this.#drop(before.filter((key) => !kept.has(key)));
     } catch {
       // The connection went: the next attach reads it.
     }
@@ -112,7 +127,12 @@ export class Log {
 
   #bound() {
     if (this.#entries.size <= ENTRIES_MAX) return;
-    for (const { key } of this.entries.slice(0, ENTRIES_MAX / 10)) this.#entries.delete(key);
+    this.#drop(this.entries.slice(0, ENTRIES_MAX / 10).map(({ key }) => key));
+  }
+
+  /** @param {string[]} keys */
+  #drop(keys) {
+    for (const key of keys) this.#entries.delete(key);
     this.#sorted = undefined;
   }
 }

@@ -1,0 +1,59 @@
+/** What the event page makes of a bad network, hasty hands and odd names. */
+import assert from 'node:assert/strict';
+import test, { after } from 'node:test';
+import { skip } from './browser.mjs';
+import { demoKey, rest } from './clients.mjs';
+import { Network } from './network.mjs';
+import { startRuntime } from './runtime.mjs';
+import { Venue, part, says } from './venue.mjs';
+
+const options = { skip, timeout: 180_000 };
+const runtime = await startRuntime();
+after(() => runtime.stop());
+
+test('after a cut too long to resume, what was deleted meanwhile is gone', options, async (t) => {
+  const venue = await Venue.of(t, runtime);
+  const network = await Network.to(t, runtime);
+  const url = `http://127.0.0.1:${network.clientOptions.port}`;
+  const ann = await venue.attendee('Ann', { url });
+  const api = rest(runtime).channels;
+  const [chat, questions] = [api.get('event:chat'), api.get('event:questions')];
+  await questions.publish('question', { text: 'Is this asked?' });
+  await says(ann, 'questions', 'Is this asked?');
+  const { serials: [spam = null] } = await chat.publish('message', { text: 'buy rackets' });
+  await says(ann, 'chat', 'buy rackets');
+  // More than a page of history behind the newest.
+  for (let batch = 0; batch < 3; batch++) {
+    await chat.publish(Array.from({ length: 50 },
+      (_, index) => ({ name: 'message', data: { text: `number ${batch * 50 + index}` } })));
+  }
+  await says(ann, 'chat', 'number 149');
+  // Without a word, for the server then ends what it still has, which nobody can resume.
+  network.vanish();
+  await ann.getByText('The connection is down.').waitFor();
+  await chat.deleteMessage({ serial: String(spam), data: {} });
+  await operate('DELETE', '/channels/event:questions/messages');
+  await chat.publish('message', { text: 'after the cut' });
+  const id = await ann.locator('[data-fact="id"]').innerText();
+  await operate('POST', `/apps/demo/connections/${id}/disconnect`);
+  network.mend();
+  await ann.getByText('The cut was too long').waitFor();
+  await says(ann, 'chat', 'after the cut');
+  await says(ann, 'questions', 'No questions yet');
+  assert.equal(await part(ann, 'questions').locator('.question').count(), 0);
+  const top = part(ann, 'chat').locator('.list-scroll');
+  await ann.getByText('number 149', { exact: true }).waitFor();
+  while (await ann.getByText('This message was deleted').count() === 0) {
+    const first = await part(ann, 'chat').locator('.message').first().getAttribute('data-serial');
+    assert.notEqual(first, spam, 'it stands there as it was');
+    await top.evaluate((element) => { element.scrollTop = 0; });
+    await ann.waitForFunction((known) => document.querySelector('[data-part="chat"] .message')
+      ?.getAttribute('data-serial') !== known, first);
+  }
+});
+
+/** @param {string} method @param {string} path */
+async function operate(method, path) {
+  const answer = await fetch(runtime.url + path, { method, headers: { authorization: `Basic ${btoa(demoKey)}` } });
+  assert.ok(answer.ok, await answer.text());
+}
