@@ -5,9 +5,11 @@ import { skip } from './browser.mjs';
 import { demoKey, rest } from './clients.mjs';
 import { Network } from './network.mjs';
 import { startRuntime } from './runtime.mjs';
-import { Venue, part, says } from './venue.mjs';
+import { Venue, connected, part, says } from './venue.mjs';
 
 const options = { skip, timeout: 180_000 };
+/** Actions of frames: docs/protocol.md § 3. */
+const [ATTACH, DETACHED] = [10, 13];
 const runtime = await startRuntime();
 after(() => runtime.stop());
 
@@ -50,6 +52,35 @@ test('after a cut too long to resume, what was deleted meanwhile is gone', optio
     await ann.waitForFunction((known) => document.querySelector('[data-part="chat"] .message')
       ?.getAttribute('data-serial') !== known, first);
   }
+});
+
+test('a stage that could not be attached at first is followed when it can', options, async (t) => {
+  const venue = await Venue.of(t, runtime);
+  const host = await venue.host();
+  await host.getByLabel('One slide per paragraph').fill('Welcome\n\nSecond');
+  await host.getByRole('button', { name: 'Present', exact: true }).click();
+  await says(host, 'slides', '1 of 2');
+  const cy = await venue.open('/time', 'Cy', { isOpen: false });
+  const error = { code: 50003, statusCode: 500, message: 'not now' };
+  /** @type {import('playwright-core').WebSocketRoute[]} */
+  const refused = [];
+  await cy.routeWebSocket(/./u, (socket) => {
+    const server = socket.connectToServer();
+    socket.onMessage((frame) => {
+      const { action, channel } = JSON.parse(String(frame));
+      if (action !== ATTACH || channel !== 'event:stage' || refused.length > 0) return server.send(frame);
+      refused.push(socket);
+      socket.send(JSON.stringify({ action: DETACHED, channel, error }));
+    });
+  });
+  await cy.goto(runtime.url);
+  await connected(cy);
+  await says(cy, 'slides', 'The presenter has not begun.');
+  const [socket] = refused;
+  assert.ok(socket, 'the first attach was refused');
+  // The SDK attaches anew what is not attached when it comes back.
+  await socket.close();
+  await says(cy, 'slides', '1 of 2');
 });
 
 /** @param {string} method @param {string} path */

@@ -13,19 +13,35 @@ export class SharedState {
   #now = {};
   /** @type {((state: State) => void)[]} */
   #listeners = [];
+  #channel;
+  /** @type {Promise<any> | undefined} */
   #root;
 
   /** @param {import('ably').Realtime} ably @param {boolean} isHost */
   constructor(ably, isHost) {
     const modes = /** @type {import('ably').ChannelMode[]} */ (isHost ? ['object_subscribe', 'object_publish']
       : ['object_subscribe']);
-    const channel = ably.channels.get('event:stage', { modes });
-    this.#root = /** @type {Promise<any>} */ (channel.object.get());
-    this.#root.then((root) => {
-      const read = () => this.#tell(root.compactJson() ?? {});
-      root.subscribe(read);
-      read();
-    }).catch(() => {});
+    this.#channel = ably.channels.get('event:stage', { modes });
+    // An attach that fails may succeed later: when the SDK tries again, or the connection comes back.
+    this.#channel.on('attached', () => void this.#open().catch(() => {}));
+    void this.#open().catch(() => {});
+  }
+
+  /** Attaches, and reads from then on; one that failed is begun anew. */
+  #open() {
+    this.#root ??= this.#read().catch((error) => {
+      this.#root = undefined;
+      throw error;
+    });
+    return this.#root;
+  }
+
+  async #read() {
+    const root = /** @type {any} */ (await this.#channel.object.get());
+    const read = () => this.#tell(root.compactJson() ?? {});
+    root.subscribe(read);
+    read();
+    return root;
   }
 
   get now() {
@@ -40,7 +56,7 @@ export class SharedState {
 
   /** @template {keyof State} K @param {K} name @param {State[K]} value */
   async set(name, value) {
-    const root = await this.#root;
+    const root = await this.#open();
     await (value === undefined ? root.remove(name) : root.set(name, value));
   }
 
