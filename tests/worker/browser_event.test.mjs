@@ -5,7 +5,7 @@ import { skip } from './browser.mjs';
 import { demoKey, rest } from './clients.mjs';
 import { Network } from './network.mjs';
 import { startRuntime } from './runtime.mjs';
-import { Venue, connected, part, says } from './venue.mjs';
+import { Venue, connected, part, says, write } from './venue.mjs';
 
 const options = { skip, timeout: 180_000 };
 /** Actions of frames: docs/protocol.md § 3. */
@@ -81,6 +81,33 @@ test('a stage that could not be attached at first is followed when it can', opti
   // The SDK attaches anew what is not attached when it comes back.
   await socket.close();
   await says(cy, 'slides', '1 of 2');
+});
+
+test('whom the host mutes asks nothing, and fills no list', options, async (t) => {
+  const venue = await Venue.of(t, runtime);
+  const [host, ann] = [await venue.host(), await venue.attendee('Ann')];
+  const mallory = await venue.attendee('Mallory');
+  await write(mallory, 'Ask a question', 'Buy my rackets?');
+  await says(ann, 'questions', 'Buy my rackets?');
+  await write(ann, 'Ask a question', 'Clay or grass?');
+  const asked = part(host, 'questions').locator('.question');
+  await asked.nth(1).waitFor();
+  await asked.first().getByRole('button', { name: 'Mute' }).click();
+  await part(ann, 'questions').getByText('Buy my rackets?').waitFor({ state: 'detached' });
+  await says(mallory, 'questions', 'The host has muted you.');
+  await write(mallory, 'Ask a question', 'And now?');
+  await mallory.getByRole('alert').getByText('muted').waitFor();
+  await part(host, 'questions').getByRole('button', { name: 'Unmute' }).waitFor();
+  // The host sees what the muted asked, after all else.
+  assert.deepEqual(await asked.locator('.said').allInnerTexts(), ['Clay or grass?', 'Buy my rackets?']);
+  await mallory.getByRole('textbox', { name: 'Write a message' }).pressSequentially('Wh');
+  await write(ann, 'Write a message', 'Good evening');
+  await says(host, 'chat', 'Good evening');
+  assert.equal(await host.getByText('Mallory is typing…').count(), 0);
+  await part(host, 'questions').getByRole('button', { name: 'Unmute' }).click();
+  await says(ann, 'questions', 'Buy my rackets?');
+  await part(host, 'questions').getByRole('button', { name: 'Unmute' }).waitFor({ state: 'detached' });
+  assert.deepEqual(venue.complaints, []);
 });
 
 /** @param {string} method @param {string} path */

@@ -6,7 +6,8 @@
 import { button, h, perFrame } from './dom.js';
 import { VirtualList } from './list.js';
 import { Log } from './log.js';
-import { Messages, TEXT_MAX, isMuted } from './messages.js';
+import { Messages, TEXT_MAX } from './messages.js';
+import { isMuted } from './moderation.js';
 import { isSwitch, paced } from './pace.js';
 import { text } from './strings.js';
 import { Typing } from './typing.js';
@@ -26,7 +27,7 @@ export function chat(element, context, name = MAIN) {
   const empty = h('p', { class: 'empty' }, text.chat.none);
   const draws = (/** @type {Entry} */ entry) => rows.row(entry);
   const list = new VirtualList(draws, { label: text.part.chat, latest: text.chat.latest });
-  const typing = new Typing(ably, name, me);
+  const typing = new Typing(ably, name, (clientId) => clientId === me.clientId || isMuted(shared, clientId));
   const slow = () => (name === MAIN ? shared.now.slow ?? 0 : 0);
   const composer = new Composer({ context, slow, send, cancel: () => edit(undefined), typed: () => typing.tell() });
   element.classList.add('chat');

@@ -1,7 +1,8 @@
 /** How a message of a chat looks, and what may be done with it. */
 import { button, h, icon, linked, person } from './dom.js';
+import { muteButton } from './moderation.js';
 import { isSwitch } from './pace.js';
-import { hueOf, isHost, markOf, nameOf } from './people.js';
+import { hueOf, isHost, nameOf } from './people.js';
 import { text, timeOfDay } from './strings.js';
 
 /** @typedef {import('./main.js').Context} Context */
@@ -11,9 +12,6 @@ import { text, timeOfDay } from './strings.js';
 const KINDS = /** @type {const} */ (['like', 'ball', 'heart']);
 const REACTION = 'reaction:distinct.v1';
 export const TEXT_MAX = 500;
-
-/** @param {Context['shared']} shared @param {string} clientId */
-export const isMuted = (shared, clientId) => Boolean(shared.now[`muted:${markOf(clientId)}`]);
 
 export class Messages {
   #context;
@@ -68,17 +66,11 @@ export class Messages {
 
   /** @param {Entry} entry @param {boolean} mine */
   #actions(entry, mine) {
-    const { role, shared, attempt, moderation } = this.#context;
-    const muted = isMuted(shared, entry.clientId);
-    const mark = markOf(entry.clientId);
+    const { role, attempt } = this.#context;
     const remove = () => attempt(() => this.#channel.deleteMessage({ serial: entry.key, data: {} }));
-    const mute = () => attempt(async () => {
-      await moderation?.mute(mark, !muted);
-      await shared.set(`muted:${mark}`, !muted);
-    });
     return h('div', { class: 'actions' }, mine && button(text.chat.edit, () => this.#edit(entry), { class: 'link' }),
       (mine || role === 'host') && button(text.chat.remove, remove, { class: 'link' }),
-      role === 'host' && mark !== '' && button(muted ? text.chat.unmute : text.chat.mute, mute, { class: 'link' }));
+      muteButton(this.#context, entry.clientId));
   }
 }
 

@@ -2,6 +2,11 @@
  * What a host has the server refuse: messages of the muted, and those that come too soon in slow mode. Both are bans
  * that let the client go on reading, made with the host's key, which may administer the channels of the event.
  */
+import { button } from './dom.js';
+import { markOf } from './people.js';
+import { text } from './strings.js';
+
+/** @typedef {import('./main.js').Context} Context */
 
 /** Where the muted say nothing. They go on to vote in polls. */
 const SPOKEN = ['event:chat', 'event:room:*', 'event:questions'];
@@ -44,4 +49,19 @@ export class Moderation {
     const headers = { authorization: `Basic ${btoa(this.#key)}`, 'content-type': 'application/json' };
     return fetch(address, { method, headers, ...(body && { body }) });
   }
+}
+
+/** @param {Context['shared']} shared @param {string} clientId */
+export const isMuted = (shared, clientId) => Boolean(shared.now[`muted:${markOf(clientId)}`]);
+
+/** What a host mutes an author with, or lets speak again. @param {Context} context @param {string} clientId */
+export function muteButton({ role, shared, attempt, moderation }, clientId) {
+  const mark = markOf(clientId);
+  const muted = isMuted(shared, clientId);
+  const mute = () => attempt(async () => {
+    await moderation?.mute(mark, !muted);
+    await shared.set(`muted:${mark}`, !muted);
+  });
+  return role === 'host' && mark !== ''
+    && button(muted ? text.chat.unmute : text.chat.mute, mute, { class: 'link' });
 }

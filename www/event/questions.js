@@ -1,9 +1,10 @@
 /**
  * Questions and answers. An upvote is an annotation that each client has once; what the host does to a question is an
- * update of its message, which only hosts may make.
+ * update of its message, which only hosts may make. Attendees do not see what the muted asked.
  */
 import { button, h, linked, perFrame, person } from './dom.js';
 import { Log } from './log.js';
+import { isMuted, muteButton } from './moderation.js';
 import { hueOf, isHost, nameOf } from './people.js';
 import { text } from './strings.js';
 
@@ -17,27 +18,35 @@ const SHOWN = 50;
 
 /** @param {HTMLElement} element @param {Context} context */
 export function questions(element, context) {
-  const { ably, role, me, attempt, given } = context;
+  const { ably, role, me, shared, attempt, given } = context;
   const input = h('input', { name: 'question', maxlength: TEXT_MAX, autocomplete: 'off',
     'aria-label': text.questions.ask, placeholder: text.questions.ask, dir: 'auto' });
+  const note = h('p', { class: 'note', role: 'status' });
   const form = h('form', { class: 'composer', onsubmit: (/** @type {Event} */ event) => {
     event.preventDefault();
     const asked = input.value.trim();
     if (asked) void context.taking(() => log.channel.publish('question',
       { text: asked }).then(() => { input.value = ''; }));
-  } }, input, h('button', { class: 'primary' }, text.questions.send));
+  } }, note, input, h('button', { class: 'primary' }, text.questions.send));
   const empty = h('p', { class: 'empty' }, text.questions.none);
   const list = h('ol', { class: 'questions' });
   element.append(form, empty, list);
 
   const draw = perFrame(() => {
-    const all = log.entries.filter(({ data, deleted }) => !deleted && typeof data?.text === 'string');
+    const all = log.entries.filter(({ data, deleted, clientId }) => !deleted && typeof data?.text === 'string'
+      && (role === 'host' || !isMuted(shared, clientId)));
     empty.hidden = all.length > 0;
     const focused = document.activeElement?.id;
-    list.replaceChildren(...all.toSorted(byUrgency).slice(0, SHOWN).map(item));
+    list.replaceChildren(...all.toSorted((a, b) => rank(a) - rank(b) || votes(b) - votes(a) || (a.key < b.key ? -1 : 1)).slice(0, SHOWN).map(item));
     if (focused && list.querySelector(`#${CSS.escape(focused)}`)) document.getElementById(focused)?.focus();
   });
   const log = new Log(ably.channels.get('event:questions'), draw);
+
+  /** What a host shows on stage comes first, and what the muted asked last. @param {Entry} entry */
+  function rank(entry) {
+    const { picked, answered } = marksOf(entry);
+    return isMuted(shared, entry.clientId) ? 3 : picked ? 0 : answered ? 2 : 1;
+  }
 
   /** @param {Entry} entry @param {Record<string, boolean>} marks */
   const mark = (entry, marks) => attempt(() => log.channel.updateMessage({
@@ -47,7 +56,7 @@ export function questions(element, context) {
   /** @param {Entry} entry */
   function item(entry) {
     const { picked, answered } = marksOf(entry);
-    const { total = 0 } = entry.summary[UPVOTE] ?? {};
+    const total = votes(entry);
     const isMine = given.isIn(entry.summary[UPVOTE], me.clientId, { serial: entry.key, type: UPVOTE, name: '' });
     const { annotations } = log.channel;
     const toggle = () => context.taking(() => given.change(entry.key, UPVOTE, isMine ? [] : [''],
@@ -77,9 +86,12 @@ export function questions(element, context) {
         () => mark(entry, { answered: !answered, picked: false }), { class: 'link' }),
     ];
     return h('div', { class: 'actions' }, ...(host || []), (mine || role === 'host')
-      && button(text.questions.remove, remove, { class: 'link' }));
+      && button(text.questions.remove, remove, { class: 'link' }), muteButton(context, entry.clientId));
   }
-  draw();
+  shared.on(() => {
+    note.textContent = isMuted(shared, me.clientId) ? text.chat.muted : '';
+    draw();
+  });
 }
 
 /** Only what a host said of it counts: its author could have published anything. @param {Entry} entry */
@@ -88,12 +100,5 @@ function marksOf({ data, changedBy }) {
   return { picked: byHost && data.picked === true, answered: byHost && data.answered === true };
 }
 
-/** @param {Entry} a @param {Entry} b */
-function byUrgency(a, b) {
-  const rank = (/** @type {Entry} */ entry) => {
-    const { picked, answered } = marksOf(entry);
-    return picked ? 0 : answered ? 2 : 1;
-  };
-  const votes = (/** @type {Entry} */ entry) => entry.summary[UPVOTE]?.total ?? 0;
-  return rank(a) - rank(b) || votes(b) - votes(a) || (a.key < b.key ? -1 : 1);
-}
+/** @param {Entry} entry @returns {number} */
+const votes = ({ summary }) => summary[UPVOTE]?.total ?? 0;

@@ -18,13 +18,13 @@ export class Typing {
   /**
    * @param {import('ably').Realtime} ably
    * @param {string} place the channel of the chat
-   * @param {{ clientId: string }} me
+   * @param {(clientId: string) => boolean} isHidden whose typing is not shown
    */
-  constructor(ably, place, me) {
+  constructor(ably, place, isHidden) {
     this.#place = place;
     this.#channel = ably.channels.get('event:typing');
     this.#channel.subscribe('typing', ({ clientId = '', data }) => {
-      if (data?.in !== place || clientId === me.clientId) return;
+      if (data?.in !== place || isHidden(clientId)) return;
       clearTimeout(this.#who.get(clientId));
       this.#who.set(clientId, setTimeout(() => this.stopped(clientId), HOLDS_MS));
       this.#draw();
