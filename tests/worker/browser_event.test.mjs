@@ -5,7 +5,7 @@ import { skip } from './browser.mjs';
 import { demoKey, rest } from './clients.mjs';
 import { Network } from './network.mjs';
 import { startRuntime } from './runtime.mjs';
-import { Venue, connected, part, says, write } from './venue.mjs';
+import { Venue, connected, hostKey, part, says, write } from './venue.mjs';
 
 const options = { skip, timeout: 180_000 };
 /** Actions of frames: docs/protocol.md § 3. */
@@ -108,6 +108,41 @@ test('whom the host mutes asks nothing, and fills no list', options, async (t) =
   await says(ann, 'questions', 'Buy my rackets?');
   await part(host, 'questions').getByRole('button', { name: 'Unmute' }).waitFor({ state: 'detached' });
   assert.deepEqual(venue.complaints, []);
+});
+
+test('whatever a name has in it, its visitor gets in or is told why not', options, async (t) => {
+  const venue = await Venue.of(t, runtime);
+  const page = await venue.open('/');
+  await page.getByRole('button', { name: 'Join the event' }).click();
+  for (const unseen of ['\u0007', ' ~ ', '\u200b']) {
+    await page.getByLabel('Your name').fill(unseen);
+    await page.getByRole('button', { name: 'Join', exact: true }).click();
+    const said = await page.getByLabel('Your name').evaluate((input) => /** @type {HTMLInputElement} */ (input)
+      .validationMessage);
+    assert.match(said, /^A name needs a letter/u, JSON.stringify(unseen));
+  }
+  await page.getByLabel('Your name').fill('An\u0001n~ \u{1f3be}');
+  await page.getByRole('button', { name: 'Join', exact: true }).click();
+  await page.locator('#who').getByText('An n \u{1f3be}', { exact: true }).waitFor();
+  await connected(page);
+  // As a page of an earlier build kept it.
+  const late = await venue.attendee('Bo\u0007b');
+  await late.locator('#who').getByText('Bo b', { exact: true }).waitFor();
+  // Half of a sign, as a field that cuts it off leaves it.
+  await page.evaluate(() => { localStorage.setItem('event-name', 'Zoe\ud83d'); });
+  await page.reload();
+  await page.locator('#who').getByText('Zoe', { exact: true }).waitFor();
+  await connected(page);
+  for (const [name, shown] of [['Um\u0007pire', 'Um pire'], ['*', 'Host']]) {
+    const host = await venue.open('/stage', undefined, { isOpen: false });
+    await host.getByLabel('Your name on stage').fill(String(name));
+    await host.getByLabel('Host key').fill(hostKey);
+    await host.getByRole('button', { name: 'Open', exact: true }).click();
+    await connected(host);
+    await write(host, 'Write a message', `from ${shown}`);
+    await part(host, 'chat').locator('.message', { hasText: `from ${shown}` }).locator('.person',
+      { hasText: String(shown) }).waitFor();
+  }
 });
 
 /** @param {string} method @param {string} path */

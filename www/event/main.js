@@ -8,7 +8,7 @@ import { crowd } from './crowd.js';
 import { byId, button, h } from './dom.js';
 import { Moderation } from './moderation.js';
 import { network } from './network.js';
-import { nameOf } from './people.js';
+import { nameFrom, nameOf } from './people.js';
 import { polls } from './polls.js';
 import { questions } from './questions.js';
 import { rooms } from './rooms.js';
@@ -35,10 +35,10 @@ import { text } from './strings.js';
 
 const parts = { score, slides, polls, questions, chat, rooms, network, crowd };
 /**
- * Answers that no second try will change: a wrong key, another client's token, no event. What keeps a token from coming
- * while the network is down is none of them.
+ * Answers that no second try will change: a wrong name or key, another client's token, no event. What keeps a token from
+ * coming while the network is down is none of them.
  */
-const FINAL = [40005, 40101, 40102, 40300, 40400];
+const FINAL = [40001, 40003, 40005, 40012, 40101, 40102, 40300, 40400];
 /** How long good news stands. */
 const READING_MS = 30_000;
 const role = document.body.dataset.role === 'host' ? 'host' : 'attendee';
@@ -87,7 +87,7 @@ function askKey(refusal) {
   said.textContent = refusal ?? '';
   form.onsubmit = () => {
     const given = new FormData(form);
-    keepHostName(String(given.get('name')).trim().replaceAll('~', ''));
+    keepHostName(String(given.get('name')));
     keepHostKey(String(given.get('key')).trim());
     location.reload();
   };
@@ -179,11 +179,11 @@ function askName() {
   const dialog = /** @type {HTMLDialogElement | null} */ (document.getElementById('join'));
   if (!dialog || dialog.open) return;
   const form = /** @type {HTMLFormElement} */ (dialog.querySelector('form'));
+  const input = /** @type {HTMLInputElement} */ (byId('join-name'));
+  input.oninput = () => input.setCustomValidity(nameFrom(input.value) === '' ? text.join.noName : '');
   byId('join-later').onclick = () => dialog.close();
   form.onsubmit = () => {
-    const name = String(new FormData(form).get('name')).trim().replaceAll('~', '');
-    if (name === '') return;
-    chooseName(name);
+    chooseName(nameFrom(input.value));
     // Another name is another client, for the SDK too.
     location.reload();
   };

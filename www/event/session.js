@@ -4,6 +4,7 @@
  */
 
 import { Given } from './given.js';
+import { nameFrom } from './people.js';
 
 /** @typedef {import('ably').Realtime} Realtime */
 
@@ -37,7 +38,7 @@ const local = () => window.localStorage;
 const tab = () => window.sessionStorage;
 
 /** The name that was chosen here, if one was. @returns {string | undefined} */
-export const chosenName = () => read(local, 'event-name') || undefined;
+export const chosenName = () => nameFrom(read(local, 'event-name') ?? '') || undefined;
 
 /** @param {string} name */
 export const chooseName = (name) => keep(local, 'event-name', name);
@@ -70,8 +71,11 @@ export function hostKey() {
 /** @param {string} key */
 export const keepHostKey = (key) => keep(tab, 'event-key', key);
 
-/** Another than `Host`, if one was given in this tab. */
-export const hostName = () => read(tab, 'event-host') || 'Host';
+/** Another than `Host`, if one was given in this tab. A `*` alone would stand for all clients. */
+export function hostName() {
+  const name = nameFrom(read(tab, 'event-host') ?? '');
+  return name === '' || name === '*' ? 'Host' : name;
+}
 
 /** @param {string} name */
 export const keepHostName = (name) => keep(tab, 'event-host', name);

@@ -49,7 +49,7 @@ export const text = {
   join: {
     ask: 'Join the event', title: 'Join the event', label: 'Your name',
     note: 'It stands beside what you say. There is no account, and nothing else is asked.', go: 'Join',
-    later: 'Just watch',
+    later: 'Just watch', noName: 'A name needs a letter, a digit or a sign that can be seen.',
     as: (/** @type {string} */ name) => `Signed in as ${name}`,
   },
   host: {
