@@ -145,6 +145,64 @@ test('whatever a name has in it, its visitor gets in or is told why not', option
   }
 });
 
+test('a second press before the first has been answered counts as it is meant', options, async (t) => {
+  const venue = await Venue.of(t, runtime);
+  const [host, ann] = [await venue.host(), await venue.attendee('Ann')];
+  await host.getByLabel('One slide per paragraph').fill('One\n\nTwo\n\nThree\n\nFour');
+  await host.getByRole('button', { name: 'Present', exact: true }).click();
+  await says(host, 'slides', '1 of 4');
+  await twice(part(host, 'slides').getByRole('button', { name: 'Next' }));
+  await says(host, 'slides', '3 of 4');
+  await says(ann, 'slides', '3 of 4');
+  await twice(part(host, 'slides').getByRole('button', { name: 'Next' }));
+  await says(ann, 'slides', '4 of 4');
+
+  await ann.getByLabel('Ask a question').fill('Only once?');
+  await twice(part(ann, 'questions').getByRole('button', { name: 'Ask' }));
+  await host.getByLabel('Question', { exact: true }).fill('Which one?');
+  await host.getByLabel('Options, one per line').fill('This\nThat');
+  await twice(host.getByRole('button', { name: 'Open the poll' }));
+  await write(ann, 'Ask a question', 'And then?');
+  await says(host, 'questions', 'And then?');
+  assert.equal(await part(host, 'questions').getByText('Only once?').count(), 1);
+
+  // What is written while an edit is under way is a message of its own.
+  await write(ann, 'Write a message', 'Frist');
+  const chat = part(ann, 'chat');
+  await chat.locator('.message', { hasText: 'Frist' }).waitFor();
+  await chat.getByRole('textbox').fill('a draft');
+  await chat.locator('.message', { hasText: 'Frist' }).getByRole('button', { name: 'Edit' }).click();
+  await chat.locator('form').evaluate((form) => {
+    const [input] = form.getElementsByTagName('input');
+    for (const said of ['First', 'Second']) {
+      if (input) input.value = said;
+      /** @type {HTMLFormElement} */ (form).requestSubmit();
+    }
+  });
+  await says(host, 'chat', 'Second');
+  assert.deepEqual(await part(host, 'chat').locator('.said').allInnerTexts(), ['First', 'Second']);
+  await write(ann, 'Write a message', 'a draft');
+  await chat.locator('.message', { hasText: 'Second' }).getByRole('button', { name: 'Edit' }).click();
+  await chat.getByRole('button', { name: 'Cancel' }).click();
+  assert.equal(await chat.getByRole('textbox').inputValue(), '', 'what is edited no longer is not in the line');
+
+  // Who goes to one room and changes their mind is in the other, and nowhere else.
+  await ann.evaluate(() => {
+    for (const id of ['net', 'baseline', 'baseline']) {
+      /** @type {HTMLElement} */ (document.querySelector(`[data-room="${id}"] button`)).click();
+    }
+  });
+  await host.locator('[data-room="baseline"]').getByText('1 person').waitFor();
+  await host.locator('[data-room="net"]').getByText('Empty').waitFor();
+  assert.equal(await part(host, 'polls').locator('.poll', { hasText: 'Which one?' }).count(), 1);
+  assert.deepEqual(venue.complaints, []);
+});
+
+/** Before anything can come back. @param {import('playwright-core').Locator} button */
+const twice = (button) => button.evaluate((element) => {
+  for (let press = 0; press < 2; press++) /** @type {HTMLElement} */ (element).click();
+});
+
 /** @param {string} method @param {string} path */
 async function operate(method, path) {
   const answer = await fetch(runtime.url + path, { method, headers: { authorization: `Basic ${btoa(demoKey)}` } });

@@ -55,16 +55,23 @@ export function chat(element, context, name = MAIN) {
 
   /** @param {string} written */
   async function send(written) {
-    const said = written.slice(0, TEXT_MAX);
-    if (editing) await log.channel.updateMessage({ serial: editing.key, data: { text: said } });
-    else await log.channel.publish('message', { text: said });
+    const data = { text: written.slice(0, TEXT_MAX) };
+    const edited = editing;
+    if (!edited) return void await log.channel.publish('message', data);
+    // What is written from now on is a message of its own.
     edit(undefined);
+    try {
+      await log.channel.updateMessage({ serial: edited.key, data });
+    } catch (error) {
+      if (!editing) edit(edited, data.text);
+      throw error;
+    }
   }
 
-  /** @param {Entry | undefined} entry */
-  function edit(entry) {
+  /** @param {Entry | undefined} entry @param {string} [written] */
+  function edit(entry, written = entry?.data.text) {
     editing = entry;
-    composer.edit(entry?.data.text);
+    composer.edit(written);
   }
   draw();
 }
@@ -82,6 +89,9 @@ class Composer {
   #cancel;
   #send = h('button', { class: 'primary' }, text.chat.send);
   #sentAt = 0;
+  #isEditing = false;
+  /** What was in the line before a message was edited there. */
+  #draft = '';
   element;
 
   /**
@@ -107,8 +117,8 @@ class Composer {
     if (wait > 0) return this.tell(text.chat.wait(Math.ceil(wait / 1_000)));
     await this.#context.taking(async () => {
       const before = this.#sentAt;
+      if (!this.#isEditing) this.#sentAt = Date.now();
       this.#input.value = '';
-      this.#sentAt = Date.now();
       try {
         await send(written);
       } catch (error) {
@@ -120,25 +130,29 @@ class Composer {
     this.tell();
   }
 
+  /** Slow mode is for new messages, and not for hosts. */
   #waitMs() {
-    return this.#context.role === 'host' ? 0 : this.#sentAt + this.#slow() * 1_000 - Date.now();
+    return this.#isEditing || this.#context.role === 'host' ? 0 : this.#sentAt + this.#slow() * 1_000 - Date.now();
   }
 
   /** @param {string} [said] */
   tell(said) {
     const { me, shared } = this.#context;
     const muted = isMuted(shared, me.clientId);
-    this.#note.textContent = said ?? (muted ? text.chat.muted : this.#slow() > 0 ? text.chat.slowOf(this.#slow()) : '');
+    const usual = this.#slow() > 0 ? text.chat.slowOf(this.#slow()) : '';
+    this.#note.textContent = said ?? (muted ? text.chat.muted : this.#isEditing ? text.chat.editing : usual);
   }
 
   /** @param {string | undefined} written what is edited, or nothing */
   edit(written) {
-    this.#cancel.hidden = written === undefined;
-    this.#send.textContent = written === undefined ? text.chat.send : text.chat.save;
-    if (written === undefined) return this.tell();
-    this.#input.value = written;
-    this.#input.focus();
-    this.tell(text.chat.editing);
+    if (!this.#isEditing) this.#draft = this.#input.value;
+    this.#isEditing = written !== undefined;
+    this.#input.value = written ?? this.#draft;
+    this.#send.textContent = this.#isEditing ? text.chat.save : text.chat.send;
+    // A button that is hidden would take the keyboard with it.
+    if (this.#isEditing || document.activeElement === this.#cancel) this.#input.focus();
+    this.#cancel.hidden = !this.#isEditing;
+    this.tell();
   }
 }
 

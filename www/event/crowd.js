@@ -11,7 +11,8 @@ export function crowd(element, { ably, attempt }) {
   const section = /** @type {HTMLElement} */ (element.closest('section'));
   const channel = ably.channels.get('event:crowd');
   const note = h('p', { class: 'note', role: 'status' });
-  const go = button(text.crowd.go, () => attempt(() => channel.publish('come', { size: SIZE })), { class: 'primary' });
+  const come = () => attempt(() => channel.publish('come', { size: SIZE }), 'crowd');
+  const go = button(text.crowd.go, come, { class: 'primary' });
   element.append(h('p', { class: 'faint' }, text.crowd.intro), go, note);
   const look = async () => {
     const makers = await channel.presence.get();

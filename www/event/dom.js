@@ -32,10 +32,7 @@ export function icon(name) {
   return svg;
 }
 
-/**
- * A button that does one thing at a time, and says where it stands when that fails.
- * @param {string} label @param {() => unknown} act @param {Record<string, unknown>} [attributes]
- */
+/** @param {string} label @param {() => unknown} act @param {Record<string, unknown>} [attributes] */
 export function button(label, act, attributes = {}) {
   return h('button', { type: 'button', ...attributes, onclick: act }, label);
 }

@@ -19,6 +19,10 @@ import { slides } from './slides.js';
 import { text } from './strings.js';
 
 /**
+ * What has a name is done once at a time: a second press while it is under way is none.
+ * @typedef {(act: () => unknown, name?: string) => Promise<void>} Attempt
+ */
+/**
  * @typedef {object} Context what each part is given
  * @property {import('ably').Realtime} ably
  * @property {'attendee' | 'host'} role
@@ -28,8 +32,8 @@ import { text } from './strings.js';
  * @property {import('./given.js').Given} given
  * @property {SharedState} shared
  * @property {Moderation} [moderation] what a host has
- * @property {(act: () => unknown) => Promise<void>} attempt does it, and says when it fails
- * @property {(act: () => unknown) => Promise<void>} taking the same, once a name was chosen
+ * @property {Attempt} attempt does it, and says when it fails
+ * @property {Attempt} taking the same, once a name was chosen
  * @property {(what: string) => void} tell says something to everyone who looks or listens
  */
 
@@ -101,14 +105,23 @@ function begin(who, ably) {
   const shared = new SharedState(ably, role === 'host');
   const joined = role === 'host' || chosenName() !== undefined;
   const me = { get clientId() { return ably.auth.clientId ?? ''; } };
-  const attempt = async (/** @type {() => unknown} */ act) => {
+  const underWay = new Set();
+  /** @type {Attempt} */
+  const attempt = async (act, name) => {
+    if (name !== undefined) {
+      if (underWay.has(name)) return;
+      underWay.add(name);
+    }
     try {
       await act();
     } catch (error) {
       tell(text.failedTo(/** @type {Error} */ (error).message));
+    } finally {
+      if (name !== undefined) underWay.delete(name);
     }
   };
-  const taking = (/** @type {() => unknown} */ act) => (joined ? attempt(act) : (askName(), Promise.resolve()));
+  /** @type {Attempt} */
+  const taking = async (act, name) => (joined ? attempt(act, name) : askName());
   const moderation = who.key ? new Moderation(who.key) : undefined;
   /** @type {Context} */
   const context = { ably, role, who, me, joined, given: given(), shared, moderation, attempt, taking, tell };

@@ -58,7 +58,7 @@ export class Messages {
       const others = given.of(entry.key, REACTION).filter((name) => name !== kind);
       return given.change(entry.key, REACTION, isMine ? others : [...others, kind],
         () => (isMine ? annotations.delete(entry.key, annotation) : annotations.publish(entry.key, annotation)));
-    });
+    }, `${kind} ${entry.key}`);
     return h('button', { type: 'button', class: 'reaction', 'aria-pressed': String(isMine), 'data-total': total,
       'aria-label': text.chat.react(text.chat.reactions[kind], total), onclick: toggle },
     icon(kind), total > 0 && h('span', {}, String(total)));
@@ -67,7 +67,8 @@ export class Messages {
   /** @param {Entry} entry @param {boolean} mine */
   #actions(entry, mine) {
     const { role, attempt } = this.#context;
-    const remove = () => attempt(() => this.#channel.deleteMessage({ serial: entry.key, data: {} }));
+    const remove = () => attempt(() => this.#channel.deleteMessage({ serial: entry.key, data: {} }),
+      `remove ${entry.key}`);
     return h('div', { class: 'actions' }, mine && button(text.chat.edit, () => this.#edit(entry), { class: 'link' }),
       (mine || role === 'host') && button(text.chat.remove, remove, { class: 'link' }),
       muteButton(this.#context, entry.clientId));

@@ -27,7 +27,7 @@ export function network(element, context) {
     ...Object.entries(facts).map(([name, value]) => h('div', {}, h('dt', {}, labels[name] ?? ''), value)));
   const verdict = h('p', { class: 'verdict', role: 'status' });
   const proof = h('div', { class: 'proof', hidden: true });
-  const shake = button(text.network.shake, () => attempt(run), { class: 'primary' });
+  const shake = button(text.network.shake, () => attempt(run, 'shake'), { class: 'primary' });
   element.append(list, h('p', { class: 'faint' }, text.network.intro), shake, verdict, proof);
 
   let cuts = 0;

@@ -83,7 +83,7 @@ export function polls(element, context) {
     const best = leaders([points], WINNERS_MAX);
     await backstage.keepPoints(entry.key, Object.fromEntries(best));
     await log.channel.publish('leaders', { leaders: leaders(await backstage.points(), LEADERS) });
-  });
+  }, `close ${entry.key}`);
   draw();
 }
 
@@ -138,7 +138,7 @@ function form({ attempt }, open) {
       await open({ question: question.value.trim(), options: lines, right: index });
       element.reset();
       rightRow.hidden = true;
-    });
+    }, 'poll');
   });
   return element;
 }

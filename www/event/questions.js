@@ -25,8 +25,7 @@ export function questions(element, context) {
   const form = h('form', { class: 'composer', onsubmit: (/** @type {Event} */ event) => {
     event.preventDefault();
     const asked = input.value.trim();
-    if (asked) void context.taking(() => log.channel.publish('question',
-      { text: asked }).then(() => { input.value = ''; }));
+    if (asked) void context.taking(() => ask(asked));
   } }, note, input, h('button', { class: 'primary' }, text.questions.send));
   const empty = h('p', { class: 'empty' }, text.questions.none);
   const list = h('ol', { class: 'questions' });
@@ -37,7 +36,7 @@ export function questions(element, context) {
       && (role === 'host' || !isMuted(shared, clientId)));
     empty.hidden = all.length > 0;
     const focused = document.activeElement?.id;
-    list.replaceChildren(...all.toSorted((a, b) => rank(a) - rank(b) || votes(b) - votes(a) || (a.key < b.key ? -1 : 1)).slice(0, SHOWN).map(item));
+    list.replaceChildren(...all.toSorted(byUrgency).slice(0, SHOWN).map(item));
     if (focused && list.querySelector(`#${CSS.escape(focused)}`)) document.getElementById(focused)?.focus();
   });
   const log = new Log(ably.channels.get('event:questions'), draw);
@@ -48,10 +47,25 @@ export function questions(element, context) {
     return isMuted(shared, entry.clientId) ? 3 : picked ? 0 : answered ? 2 : 1;
   }
 
+  /** @param {Entry} a @param {Entry} b */
+  const byUrgency = (a, b) => rank(a) - rank(b) || votes(b) - votes(a) || (a.key < b.key ? -1 : 1);
+
+  /** @param {string} asked */
+  async function ask(asked) {
+    // At once: what is sent stands there no longer, to be sent again.
+    input.value = '';
+    try {
+      await log.channel.publish('question', { text: asked });
+    } catch (error) {
+      input.value ||= asked;
+      throw error;
+    }
+  }
+
   /** @param {Entry} entry @param {Record<string, boolean>} marks */
   const mark = (entry, marks) => attempt(() => log.channel.updateMessage({
     serial: entry.key, data: { text: entry.data.text, ...marksOf(entry), ...marks },
-  }));
+  }), `mark ${Object.keys(marks)} ${entry.key}`);
 
   /** @param {Entry} entry */
   function item(entry) {
@@ -61,7 +75,7 @@ export function questions(element, context) {
     const { annotations } = log.channel;
     const toggle = () => context.taking(() => given.change(entry.key, UPVOTE, isMine ? [] : [''],
       () => (isMine ? annotations.delete(entry.key, { type: UPVOTE })
-        : annotations.publish(entry.key, { type: UPVOTE }))));
+        : annotations.publish(entry.key, { type: UPVOTE }))), `upvote ${entry.key}`);
     const upvote = h('button', { type: 'button', class: 'upvote', 'aria-pressed': String(isMine), onclick: toggle,
       id: `up-${entry.key.replace(/[^\w-]/gu, '_')}` }, h('span', { 'aria-hidden': 'true' }, '▲'),
     h('span', { class: 'visually-hidden' }, text.questions.upvote), h('span', { class: 'total' }, String(total)));
@@ -77,7 +91,8 @@ export function questions(element, context) {
   /** @param {Entry} entry */
   function actions(entry) {
     const { picked, answered } = marksOf(entry);
-    const remove = () => attempt(() => log.channel.deleteMessage({ serial: entry.key, data: {} }));
+    const remove = () => attempt(() => log.channel.deleteMessage({ serial: entry.key, data: {} }),
+      `remove ${entry.key}`);
     const mine = entry.clientId !== '' && entry.clientId === me.clientId;
     const host = role === 'host' && [
       !answered && button(picked ? text.questions.drop : text.questions.pick, () => mark(entry, { picked: !picked }),

@@ -17,47 +17,57 @@ export function rooms(element, context) {
   const note = h('p', { class: 'note', role: 'status' });
   element.append(h('p', { class: 'faint' }, text.rooms.intro), note, list, inside);
   if (role === 'host') {
-    element.append(button(text.rooms.recall, () => attempt(() => shared.set('recall', Date.now())),
+    element.append(button(text.rooms.recall, () => attempt(() => shared.set('recall', Date.now()), 'recall'),
       { class: 'primary recall' }));
   }
 
   /** The room that this page is in. @type {string | undefined} */
   let here;
+  let moves = Promise.resolve();
   let calledBackAt = shared.now.recall;
   const all = Object.entries(text.rooms.names).map(([id, title]) => new Room(ably, { id, title }, () => draw()));
 
   const draw = perFrame(() => {
-    list.replaceChildren(...all.map((room) => room.card(room.id === here, () => enter(room))));
+    list.replaceChildren(...all.map((room) => room.card(room.id === here, () => context.taking(() => go(room)))));
     inside.hidden = here === undefined;
   });
 
-  /** @param {Room} room */
-  const enter = (room) => context.taking(async () => {
-    await leave();
+  /** One move after the other: in the end one is where one went last, and nowhere else. @param {Room} [room] */
+  function go(room) {
+    moves = moves.catch(() => {}).then(() => move(room));
+    return moves;
+  }
+
+  /** @param {Room} [room] to there, or out of all */
+  async function move(room) {
+    if (room?.id === here) return;
+    const left = all.find(({ id }) => id === here);
+    here = undefined;
+    inside.replaceChildren();
+    draw();
+    await left?.channel.presence.leave();
+    if (!room) return;
     await room.channel.presence.enter();
     here = room.id;
     note.textContent = '';
     inside.replaceChildren(h('header', {}, h('h3', {}, room.title),
-      button(text.rooms.leave, () => attempt(leave), { class: 'quiet' })),
+      button(text.rooms.leave, () => attempt(go), { class: 'quiet' })),
       room.talk(context));
     draw();
-  });
-
-  async function leave() {
-    const room = all.find(({ id }) => id === here);
-    here = undefined;
-    inside.replaceChildren();
-    draw();
-    await room?.channel.presence.leave();
   }
 
   shared.on(({ recall }) => {
     const isNew = recall !== undefined && recall !== calledBackAt;
     calledBackAt = recall;
-    if (!isNew || here === undefined) return;
-    note.textContent = text.rooms.recalled;
-    void attempt(leave);
-    context.tell(text.rooms.recalled);
+    if (!isNew) return;
+    void attempt(async () => {
+      // Also who is on the way in is called back.
+      await moves.catch(() => {});
+      if (here === undefined) return;
+      note.textContent = text.rooms.recalled;
+      context.tell(text.rooms.recalled);
+      await go();
+    });
   });
   draw();
 }

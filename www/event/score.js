@@ -22,7 +22,7 @@ export function score(element, { ably, role, attempt }) {
   const timeline = h('ol', { class: 'timeline' });
   const earlier = button(text.score.earlier, () => {
     shown += 20;
-    return log.hasEarlier ? attempt(() => log.earlier()) : draw();
+    return log.hasEarlier ? attempt(() => log.earlier(), 'earlier') : draw();
   }, { class: 'quiet' });
   const umpire = h('div', { class: 'umpire', hidden: role !== 'host' }, h('p', {}, text.score.umpire));
   const heading = h('h3', { hidden: true }, text.score.timeline);

@@ -28,9 +28,11 @@ export function slides(element, { role, shared, attempt }) {
 
   /** Where this reader is, if it is not where the presenter is. @type {number | undefined} */
   let alone;
+  /** Where the presenter has pressed on to, until all have been told. @type {number | undefined} */
+  let wanted;
   const deck = () => deckOf(shared.now.deck);
   const presenter = () => Math.min(Math.max(0, shared.now.slide ?? 0), Math.max(0, deck().length - 1));
-  const at = () => Math.min(alone ?? presenter(), Math.max(0, deck().length - 1));
+  const at = () => Math.min(alone ?? wanted ?? presenter(), Math.max(0, deck().length - 1));
 
   async function fill() {
     await slide.requestFullscreen();
@@ -41,10 +43,27 @@ export function slides(element, { role, shared, attempt }) {
   /** @param {number} by */
   function go(by) {
     const to = Math.min(Math.max(0, at() + by), deck().length - 1);
-    if (deck().length === 0) return;
-    if (role === 'host') return void attempt(() => shared.set('slide', to));
-    alone = to === presenter() ? undefined : to;
+    if (deck().length === 0 || to === at()) return;
+    if (role === 'host') {
+      wanted = to;
+      void attempt(tell, 'slide');
+    } else {
+      alone = to === presenter() ? undefined : to;
+    }
     draw();
+  }
+
+  /** Each press is a step from the last one. What is pressed while one is told goes out together, after it. */
+  async function tell() {
+    try {
+      for (let told; told !== wanted;) {
+        told = wanted;
+        await shared.set('slide', told);
+      }
+    } finally {
+      wanted = undefined;
+      draw();
+    }
   }
 
   function draw() {
@@ -79,5 +98,5 @@ function editor({ shared, attempt }) {
     button(text.slides.show, () => attempt(async () => {
       await shared.set('deck', input.value);
       await shared.set('slide', 0);
-    }), { class: 'primary' }));
+    }, 'deck'), { class: 'primary' }));
 }
