@@ -7,7 +7,7 @@ import { button, h, perFrame } from './dom.js';
 import { VirtualList } from './list.js';
 import { Log } from './log.js';
 import { Messages, TEXT_MAX } from './messages.js';
-import { isMuted } from './moderation.js';
+import { isMuted, mutesOf } from './moderation.js';
 import { isSwitch, paced } from './pace.js';
 import { text } from './strings.js';
 import { Typing } from './typing.js';
@@ -46,10 +46,13 @@ export function chat(element, context, name = MAIN) {
     draw();
   });
   const rows = new Messages(context, log.channel, edit);
-  shared.on(() => {
+  let mutes = '';
+  shared.on((state) => {
     composer.tell();
+    const before = mutes;
+    mutes = mutesOf(state);
     // Who is muted shows in every row.
-    for (const entry of log.entries) entry.version++;
+    if (mutes !== before) for (const entry of log.entries) entry.version++;
     draw();
   });
 

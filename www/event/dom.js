@@ -59,6 +59,29 @@ export const person = (name) => h('bdi', { class: 'person' }, name);
 /** @param {string} id */
 export const byId = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
 
+/** What a list is drawn of: each has a key, and controls that say by `data-does` what they do. */
+const ROWS = '[data-serial], [data-room]';
+
+/**
+ * Draws a list anew and leaves the keyboard where it was: on what does the same in the same row, else on another control
+ * of that row, and where the row has gone on the list itself.
+ * @param {HTMLElement} list which can be focused @param {() => void} draw
+ */
+export function redraw(list, draw) {
+  const held = document.activeElement;
+  const row = held instanceof HTMLElement && list.contains(held) && held.closest(ROWS);
+  draw();
+  if (!row || list.contains(document.activeElement)) return;
+  const same = [...list.querySelectorAll(ROWS)].find((now) => keyOf(now) === keyOf(row));
+  const controls = [...same?.querySelectorAll('button:enabled, a') ?? []].map((control) => /** @type {HTMLElement} */ (
+    control));
+  const place = controls.find(({ dataset }) => dataset.does === held.dataset.does) ?? controls[0] ?? list;
+  place.focus({ preventScroll: true });
+}
+
+/** @param {Element} row */
+const keyOf = (row) => row.getAttribute('data-serial') ?? row.getAttribute('data-room');
+
 /** How much longer than it drew a part then rests: in a flood three quarters of the page's time are the reader's. */
 const REST = 3;
 /** Half a frame: what takes no longer is drawn in each. */

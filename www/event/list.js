@@ -1,8 +1,9 @@
 /**
  * A list that may be as long as it likes: only a window of it is in the page. It stays at its end while the reader is
- * there, and where the reader is otherwise. Who shows rows does so at most once a frame.
+ * there, and where the reader is otherwise, such as on a control with the keyboard. Who shows rows does so at most once
+ * a frame.
  */
-import { button, h } from './dom.js';
+import { button, h, redraw } from './dom.js';
 
 /** Rows in the page at once: three tall screens of a phone. */
 const WINDOW = 60;
@@ -40,30 +41,58 @@ export class VirtualList {
 
   /** @param {T[]} rows in order */
   show(rows) {
+    if (this.#hasKeyboard()) this.#pinned = false;
+    else this.#pinned ||= this.#isAtEnd();
     this.#rows = rows;
     // At once: a scroll event between rows and what is drawn of them would find the reader not at the end.
     this.#render();
   }
 
   toEnd() {
+    // It is about to be hidden.
+    if (document.activeElement === this.#toEnd) this.#scroller.focus({ preventScroll: true });
     this.#pinned = true;
     this.#render();
   }
 
-  #render() {
+  /** Draws the window, moved by so many rows, and leaves what the reader looks at where it is. */
+  #render(by = 0) {
+    const anchor = this.#pinned ? undefined : this.#anchor();
     const last = Math.max(0, this.#rows.length - WINDOW);
-    this.#first = this.#pinned ? last : Math.min(this.#first, last);
+    this.#first = this.#pinned ? last : Math.min(Math.max(0, (anchor?.first ?? this.#first) + by), last);
     const shown = this.#rows.slice(this.#first, this.#first + WINDOW);
     const drawn = new Map(shown.map((row) => [row.key, this.#nodeOf(row)]));
     const nodes = [...drawn.values()].map(({ node }) => node);
-    for (const [key, { node }] of this.#drawn) if (drawn.get(key)?.node !== node) node.remove();
-    nodes.forEach((node, index) => {
-      const there = this.#scroller.children[index];
-      if (there !== node) this.#scroller.insertBefore(node, there ?? null);
+    redraw(this.#scroller, () => {
+      for (const [key, { node }] of this.#drawn) if (drawn.get(key)?.node !== node) node.remove();
+      nodes.forEach((node, index) => {
+        const there = this.#scroller.children[index];
+        if (there !== node) this.#scroller.insertBefore(node, there ?? null);
+      });
     });
     this.#drawn = drawn;
     this.#toEnd.hidden = this.#pinned;
+    const node = anchor && drawn.get(anchor.key)?.node;
     if (this.#pinned) this.#stick();
+    else if (node) this.#scroller.scrollTop += this.#below(node) - anchor.below;
+  }
+
+  /** The first row in sight that there still is, how far down it is, and where the window begins so that it stays. */
+  #anchor() {
+    const now = new Map(this.#rows.map(({ key }, index) => [key, index]));
+    let place = -1;
+    for (const [key, { node }] of this.#drawn) {
+      place++;
+      const index = now.get(key);
+      const below = this.#below(node);
+      if (index !== undefined && below + node.offsetHeight > 0) return { key, below, first: index - place };
+    }
+    return undefined;
+  }
+
+  /** How far a row is below the upper edge. @param {HTMLElement} node */
+  #below(node) {
+    return node.getBoundingClientRect().top - this.#scroller.getBoundingClientRect().top;
   }
 
   /** @param {T} row */
@@ -77,22 +106,28 @@ export class VirtualList {
   }
 
   #scrolled() {
-    const { scrollTop, scrollHeight, clientHeight } = this.#scroller;
-    const below = scrollHeight - scrollTop - clientHeight;
-    const isLast = this.#first + WINDOW >= this.#rows.length;
-    this.#pinned = isLast && below < 4;
+    this.#pinned = this.#isAtEnd() && !this.#hasKeyboard();
     this.#toEnd.hidden = this.#pinned;
-    if (scrollTop < NEAR && this.#first > 0) this.#move(-STEP);
-    else if (below < NEAR && !isLast) this.#move(STEP);
+    if (this.#scroller.scrollTop < NEAR && this.#first > 0) this.#render(-STEP);
+    else if (this.#left() < NEAR && !this.#hasLast()) this.#render(STEP);
   }
 
-  /** Moves the window, and keeps what the reader looks at where it is. @param {number} by */
-  #move(by) {
-    const first = Math.min(Math.max(0, this.#first + by), Math.max(0, this.#rows.length - WINDOW));
-    const anchor = this.#drawn.get(this.#rows[Math.max(first, this.#first)]?.key ?? '')?.node;
-    const before = anchor?.offsetTop ?? 0;
-    this.#first = first;
-    this.#render();
-    if (anchor) this.#scroller.scrollTop += anchor.offsetTop - before;
+  /** How much there is below what is in sight. */
+  #left() {
+    const { scrollTop, scrollHeight, clientHeight } = this.#scroller;
+    return scrollHeight - scrollTop - clientHeight;
+  }
+
+  #hasLast() {
+    return this.#first + WINDOW >= this.#rows.length;
+  }
+
+  #isAtEnd() {
+    return this.#hasLast() && this.#left() < 4;
+  }
+
+  /** Whether a row would take the keyboard with it. */
+  #hasKeyboard() {
+    return this.#scroller.querySelector(':focus-visible') !== null;
   }
 }

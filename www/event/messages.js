@@ -60,6 +60,7 @@ export class Messages {
         () => (isMine ? annotations.delete(entry.key, annotation) : annotations.publish(entry.key, annotation)));
     }, `${kind} ${entry.key}`);
     return h('button', { type: 'button', class: 'reaction', 'aria-pressed': String(isMine), 'data-total': total,
+      'data-does': kind,
       'aria-label': text.chat.react(text.chat.reactions[kind], total), onclick: toggle },
     icon(kind), total > 0 && h('span', {}, String(total)));
   }
@@ -69,8 +70,9 @@ export class Messages {
     const { role, attempt } = this.#context;
     const remove = () => attempt(() => this.#channel.deleteMessage({ serial: entry.key, data: {} }),
       `remove ${entry.key}`);
-    return h('div', { class: 'actions' }, mine && button(text.chat.edit, () => this.#edit(entry), { class: 'link' }),
-      (mine || role === 'host') && button(text.chat.remove, remove, { class: 'link' }),
+    return h('div', { class: 'actions' }, mine && button(text.chat.edit, () => this.#edit(entry),
+      { class: 'link', 'data-does': 'edit' }),
+      (mine || role === 'host') && button(text.chat.remove, remove, { class: 'link', 'data-does': 'remove' }),
       muteButton(this.#context, entry.clientId));
   }
 }

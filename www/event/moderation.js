@@ -54,6 +54,9 @@ export class Moderation {
 /** @param {Context['shared']} shared @param {string} clientId */
 export const isMuted = (shared, clientId) => Boolean(shared.now[`muted:${markOf(clientId)}`]);
 
+/** Tells one state's mutes from another's. @param {Context['shared']['now']} state */
+export const mutesOf = (state) => JSON.stringify(Object.entries(state).filter(([name]) => name.startsWith('muted:')));
+
 /** What a host mutes an author with, or lets speak again. @param {Context} context @param {string} clientId */
 export function muteButton({ role, shared, attempt, moderation }, clientId) {
   const mark = markOf(clientId);
@@ -63,5 +66,5 @@ export function muteButton({ role, shared, attempt, moderation }, clientId) {
     await shared.set(`muted:${mark}`, !muted);
   }, `mute ${mark}`);
   return role === 'host' && mark !== ''
-    && button(muted ? text.chat.unmute : text.chat.mute, mute, { class: 'link' });
+    && button(muted ? text.chat.unmute : text.chat.mute, mute, { class: 'link', 'data-does': 'mute' });
 }

@@ -42,7 +42,7 @@ export class PollCards {
   /** @param {Entry} entry */
   #closing(entry) {
     const label = entry.data.quiz ? text.polls.reveal : text.polls.close;
-    return button(label, () => this.#does.close(entry), { class: 'quiet' });
+    return button(label, () => this.#does.close(entry), { class: 'quiet', 'data-does': 'close' });
   }
 
   /** @param {Entry} entry @param {Choice} choice */
@@ -54,7 +54,7 @@ export class PollCards {
     const isRight = closed && right === option;
     return h('button', {
       type: 'button', class: isRight ? 'choice right' : 'choice', 'aria-pressed': String(mine === option),
-      id: `vote-${entry.key}-${option}`.replace(/[^\w-]/gu, '_'), disabled: Boolean(closed),
+      'data-does': `vote ${option}`, disabled: Boolean(closed),
       onclick: () => this.#does.vote(entry, option),
     }, bar(shows ? part : 0), h('bdi', { class: 'label' }, label),
     isRight && h('span', { class: 'visually-hidden' }, text.polls.correct), shows && share(part, votes));

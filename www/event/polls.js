@@ -4,7 +4,7 @@
  * that attendees may not read, until the host reveals it.
  */
 import { Backstage } from './backstage.js';
-import { h, perFrame, person } from './dom.js';
+import { h, perFrame, person, redraw } from './dom.js';
 import { Log } from './log.js';
 import { hueOf, nameOf } from './people.js';
 import { OPTIONS_MAX, PollCards, VOTE, isPoll, optionsOf, votesFor } from './poll_cards.js';
@@ -29,7 +29,7 @@ const VOTE_PAGES = 50;
 export function polls(element, context) {
   const { ably, role, attempt } = context;
   const empty = h('p', { class: 'empty' }, text.polls.none);
-  const list = h('div', { class: 'polls' });
+  const list = h('div', { class: 'polls', tabindex: '-1' });
   const board = h('div', { class: 'leaders' });
   const backstage = role === 'host' ? new Backstage(ably) : undefined;
   /** What this page chose and may not have been counted yet. @type {Map<string, number>} */
@@ -40,10 +40,7 @@ export function polls(element, context) {
   const draw = perFrame(() => {
     const all = log.entries.filter(isPoll);
     empty.hidden = all.length > 0;
-    const focused = document.activeElement?.id;
-    list.replaceChildren(...all.slice(-SHOWN).reverse().map((entry) => cards.card(entry)));
-    // What is drawn anew keeps the keyboard where it was.
-    if (focused && list.querySelector(`#${CSS.escape(focused)}`)) document.getElementById(focused)?.focus();
+    redraw(list, () => list.replaceChildren(...all.slice(-SHOWN).reverse().map((entry) => cards.card(entry))));
     board.replaceChildren(...leaderboard(log));
   });
   const log = new Log(ably.channels.get('event:polls'), draw);

@@ -2,7 +2,7 @@
  * Questions and answers. An upvote is an annotation that each client has once; what the host does to a question is an
  * update of its message, which only hosts may make. Attendees do not see what the muted asked.
  */
-import { button, h, linked, perFrame, person } from './dom.js';
+import { button, h, linked, perFrame, person, redraw } from './dom.js';
 import { Log } from './log.js';
 import { isMuted, muteButton } from './moderation.js';
 import { hueOf, isHost, nameOf } from './people.js';
@@ -28,16 +28,14 @@ export function questions(element, context) {
     if (asked) void context.taking(() => ask(asked));
   } }, note, input, h('button', { class: 'primary' }, text.questions.send));
   const empty = h('p', { class: 'empty' }, text.questions.none);
-  const list = h('ol', { class: 'questions' });
+  const list = h('ol', { class: 'questions', tabindex: '-1' });
   element.append(form, empty, list);
 
   const draw = perFrame(() => {
     const all = log.entries.filter(({ data, deleted, clientId }) => !deleted && typeof data?.text === 'string'
       && (role === 'host' || !isMuted(shared, clientId)));
     empty.hidden = all.length > 0;
-    const focused = document.activeElement?.id;
-    list.replaceChildren(...all.toSorted(byUrgency).slice(0, SHOWN).map(item));
-    if (focused && list.querySelector(`#${CSS.escape(focused)}`)) document.getElementById(focused)?.focus();
+    redraw(list, () => list.replaceChildren(...all.toSorted(byUrgency).slice(0, SHOWN).map(item)));
   });
   const log = new Log(ably.channels.get('event:questions'), draw);
 
@@ -77,7 +75,7 @@ export function questions(element, context) {
       () => (isMine ? annotations.delete(entry.key, { type: UPVOTE })
         : annotations.publish(entry.key, { type: UPVOTE }))), `upvote ${entry.key}`);
     const upvote = h('button', { type: 'button', class: 'upvote', 'aria-pressed': String(isMine), onclick: toggle,
-      id: `up-${entry.key.replace(/[^\w-]/gu, '_')}` }, h('span', { 'aria-hidden': 'true' }, '▲'),
+      'data-does': 'upvote' }, h('span', { 'aria-hidden': 'true' }, '▲'),
     h('span', { class: 'visually-hidden' }, text.questions.upvote), h('span', { class: 'total' }, String(total)));
     const badge = picked ? text.questions.picked : answered ? text.questions.answered : '';
     return h('li', { class: `question${picked ? ' picked' : ''}${answered ? ' answered' : ''}`,
@@ -96,12 +94,13 @@ export function questions(element, context) {
     const mine = entry.clientId !== '' && entry.clientId === me.clientId;
     const host = role === 'host' && [
       !answered && button(picked ? text.questions.drop : text.questions.pick, () => mark(entry, { picked: !picked }),
-        { class: 'link' }),
+        { class: 'link', 'data-does': 'pick' }),
       button(answered ? text.questions.reopen : text.questions.answer,
-        () => mark(entry, { answered: !answered, picked: false }), { class: 'link' }),
+        () => mark(entry, { answered: !answered, picked: false }), { class: 'link', 'data-does': 'answer' }),
     ];
     return h('div', { class: 'actions' }, ...(host || []), (mine || role === 'host')
-      && button(text.questions.remove, remove, { class: 'link' }), muteButton(context, entry.clientId));
+      && button(text.questions.remove, remove, { class: 'link', 'data-does': 'remove' }),
+    muteButton(context, entry.clientId));
   }
   shared.on(() => {
     note.textContent = isMuted(shared, me.clientId) ? text.chat.muted : '';

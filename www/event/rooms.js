@@ -1,6 +1,6 @@
 /** Breakout rooms: who is where is the presence of each room's channel, and the host can call everyone back. */
 import { chat } from './chat.js';
-import { button, h, perFrame, person } from './dom.js';
+import { button, h, perFrame, person, redraw } from './dom.js';
 import { hueOf, nameOf } from './people.js';
 import { text } from './strings.js';
 
@@ -12,7 +12,7 @@ const NAMES = 12;
 /** @param {HTMLElement} element @param {Context} context */
 export function rooms(element, context) {
   const { ably, role, shared, attempt } = context;
-  const list = h('div', { class: 'rooms' });
+  const list = h('div', { class: 'rooms', tabindex: '-1' });
   const inside = h('div', { class: 'inside', hidden: true });
   const note = h('p', { class: 'note', role: 'status' });
   element.append(h('p', { class: 'faint' }, text.rooms.intro), note, list, inside);
@@ -28,7 +28,8 @@ export function rooms(element, context) {
   const all = Object.entries(text.rooms.names).map(([id, title]) => new Room(ably, { id, title }, () => draw()));
 
   const draw = perFrame(() => {
-    list.replaceChildren(...all.map((room) => room.card(room.id === here, () => context.taking(() => go(room)))));
+    redraw(list, () => list.replaceChildren(...all.map((room) => room.card(room.id === here,
+      () => context.taking(() => go(room))))));
     inside.hidden = here === undefined;
   });
 
@@ -43,6 +44,7 @@ export function rooms(element, context) {
     if (room?.id === here) return;
     const left = all.find(({ id }) => id === here);
     here = undefined;
+    if (inside.contains(document.activeElement)) list.focus({ preventScroll: true });
     inside.replaceChildren();
     draw();
     await left?.channel.presence.leave();

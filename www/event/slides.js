@@ -14,7 +14,12 @@ export function slides(element, { role, shared, attempt }) {
   const step = h('span', { class: 'step' });
   const previous = button(text.slides.previous, () => go(-1));
   const next = button(text.slides.next, () => go(1));
-  const back = button(text.slides.back, () => { alone = undefined; draw(); }, { class: 'primary', hidden: true });
+  const back = button(text.slides.back, () => {
+    alone = undefined;
+    draw();
+    // The button that had the keyboard is hidden.
+    slide.focus({ preventScroll: true });
+  }, { class: 'primary', hidden: true });
   const full = button(text.slides.full, () => attempt(fill),
     { class: 'quiet', hidden: !document.fullscreenEnabled });
   const controls = h('div', { class: 'row controls' }, previous, next, where, step, back, full);
