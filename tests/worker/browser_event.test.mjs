@@ -198,6 +198,23 @@ test('a second press before the first has been answered counts as it is meant', 
   assert.deepEqual(venue.complaints, []);
 });
 
+test('a button that is held down holds up its own list, and nothing else of the page', options, async (t) => {
+  const venue = await Venue.of(t, runtime);
+  const [host, ann] = [await venue.host(), await venue.attendee('Ann')];
+  await write(host, 'Ask a question', 'Held?');
+  const held = part(ann, 'questions').locator('.question', { hasText: 'Held?' });
+  await held.getByRole('button', { name: /Upvote/u }).hover();
+  await ann.mouse.down();
+  await write(host, 'Ask a question', 'Another?');
+  await says(host, 'questions', 'Another?');
+  await write(host, 'Write a message', 'Hello to who holds');
+  await says(ann, 'chat', 'Hello to who holds');
+  assert.equal(await part(ann, 'questions').getByText('Another?').count(), 0);
+  await ann.mouse.up();
+  await says(ann, 'questions', 'Another?');
+  await held.locator('[aria-pressed="true"]').waitFor();
+});
+
 /** Before anything can come back. @param {import('playwright-core').Locator} button */
 const twice = (button) => button.evaluate((element) => {
   for (let press = 0; press < 2; press++) /** @type {HTMLElement} */ (element).click();

@@ -40,7 +40,7 @@ export function chat(element, context, name = MAIN) {
     const heard = said.filter(({ clientId }) => role === 'host' || !isMuted(shared, clientId));
     empty.hidden = heard.length > 0;
     list.show(heard);
-  });
+  }, list.element);
   const log = new Log(ably.channels.get(name), (_, entry) => {
     if (entry && entry.clientId !== me.clientId) typing.stopped(entry.clientId);
     draw();

@@ -90,14 +90,15 @@ const AT_ONCE_MS = 8;
 /** How long after a touch has ended its click may come. */
 const CLICK_COMES_MS = 100;
 
-/** Draws that are due when no button is held down any more. @type {Set<() => void>} */
+/** Draws that are due when no button is held down there any more. @type {Set<() => void>} */
 const postponed = new Set();
-let isHeld = false;
+/** Buttons that are held down, or whose click may be yet to come. @type {Set<Element>} */
+const held = new Set();
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let releases;
 
 function release() {
-  isHeld = false;
+  held.clear();
   const due = [...postponed];
   postponed.clear();
   for (const frame of due) frame();
@@ -106,7 +107,8 @@ function release() {
 // A button that is replaced between a press and the click would never be clicked.
 addEventListener('pointerdown', ({ target }) => {
   clearTimeout(releases);
-  isHeld ||= target instanceof Element && target.closest('button') !== null;
+  const button = target instanceof Element && target.closest('button');
+  if (button) held.add(button);
 }, true);
 for (const [event, ms] of /** @type {const} */ ([['pointerup', CLICK_COMES_MS], ['click', 0], ['pointercancel', 0]])) {
   addEventListener(event, () => {
@@ -117,14 +119,15 @@ for (const [event, ms] of /** @type {const} */ ([['pointerup', CLICK_COMES_MS], 
 addEventListener('blur', ({ target }) => { if (target === window) release(); }, true);
 
 /**
- * Calls `draw` once in the next frame, however often it is asked to, and later when it takes long.
- * @param {() => void} draw
+ * Calls `draw` once in the next frame, however often it is asked to, and later when it takes long, or while a button of
+ * `list` is held down, which it draws anew.
+ * @param {() => void} draw @param {Element} [list]
  */
-export function perFrame(draw) {
+export function perFrame(draw, list) {
   let asked = false;
   let restsUntil = 0;
   const frame = () => requestAnimationFrame(() => {
-    if (isHeld) return void postponed.add(frame);
+    if ([...held].some((button) => list?.contains(button))) return void postponed.add(frame);
     asked = false;
     const began = performance.now();
     draw();

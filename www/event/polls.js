@@ -42,7 +42,7 @@ export function polls(element, context) {
     empty.hidden = all.length > 0;
     redraw(list, () => list.replaceChildren(...all.slice(-SHOWN).reverse().map((entry) => cards.card(entry))));
     board.replaceChildren(...leaderboard(log));
-  });
+  }, list);
   const log = new Log(ably.channels.get('event:polls'), draw);
   const cards = new PollCards(context, chosen, {
     vote: (entry, option) => vote(entry, option), close: (entry) => close(entry),

@@ -36,7 +36,7 @@ export function questions(element, context) {
       && (role === 'host' || !isMuted(shared, clientId)));
     empty.hidden = all.length > 0;
     redraw(list, () => list.replaceChildren(...all.toSorted(byUrgency).slice(0, SHOWN).map(item)));
-  });
+  }, list);
   const log = new Log(ably.channels.get('event:questions'), draw);
 
   /** What a host shows on stage comes first, and what the muted asked last. @param {Entry} entry */

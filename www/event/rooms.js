@@ -31,7 +31,7 @@ export function rooms(element, context) {
     redraw(list, () => list.replaceChildren(...all.map((room) => room.card(room.id === here,
       () => context.taking(() => go(room))))));
     inside.hidden = here === undefined;
-  });
+  }, list);
 
   /** One move after the other: in the end one is where one went last, and nowhere else. @param {Room} [room] */
   function go(room) {
