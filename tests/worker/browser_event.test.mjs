@@ -9,7 +9,7 @@ import { Venue, connected, hostKey, part, says, write } from './venue.mjs';
 
 const options = { skip, timeout: 180_000 };
 /** Actions of frames: docs/protocol.md § 3. */
-const [ATTACH, DETACHED] = [10, 13];
+const [ACK, ATTACH, DETACHED] = [1, 10, 13];
 const runtime = await startRuntime();
 after(() => runtime.stop());
 
@@ -213,6 +213,28 @@ test('a button that is held down holds up its own list, and nothing else of the 
   await ann.mouse.up();
   await says(ann, 'questions', 'Another?');
   await held.locator('[aria-pressed="true"]').waitFor();
+});
+
+test('what shows before it is answered can be undone at once', options, async (t) => {
+  const venue = await Venue.of(t, runtime);
+  const ann = await venue.open('/time', 'Ann', { isOpen: false });
+  let isHeld = false;
+  await ann.routeWebSocket(/./u, (socket) => {
+    const server = socket.connectToServer();
+    server.onMessage((frame) => {
+      if (!isHeld || JSON.parse(String(frame)).action !== ACK) socket.send(frame);
+    });
+  });
+  await ann.goto(runtime.url);
+  await connected(ann);
+  await write(ann, 'Ask a question', 'Up and down?');
+  const question = part(ann, 'questions').locator('.question', { hasText: 'Up and down?' });
+  await question.waitFor();
+  isHeld = true;
+  for (const votes of [1, 0]) {
+    await question.getByRole('button', { name: /Upvote/u }).click();
+    await question.getByText(String(votes), { exact: true }).waitFor();
+  }
 });
 
 /** Before anything can come back. @param {import('playwright-core').Locator} button */

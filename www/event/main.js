@@ -19,7 +19,8 @@ import { slides } from './slides.js';
 import { text } from './strings.js';
 
 /**
- * What has a name is done once at a time: a second press while it is under way is none.
+ * What has a name is done once at a time: a second press while it is under way is none. What comes may show before it is
+ * answered, and be undone: that has another name.
  * @typedef {(act: () => unknown, name?: string) => Promise<void>} Attempt
  */
 /**

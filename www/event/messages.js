@@ -58,7 +58,7 @@ export class Messages {
       const others = given.of(entry.key, REACTION).filter((name) => name !== kind);
       return given.change(entry.key, REACTION, isMine ? others : [...others, kind],
         () => (isMine ? annotations.delete(entry.key, annotation) : annotations.publish(entry.key, annotation)));
-    }, `${kind} ${entry.key}`);
+    }, `${kind} ${!isMine} ${entry.key}`);
     return h('button', { type: 'button', class: 'reaction', 'aria-pressed': String(isMine), 'data-total': total,
       'data-does': kind,
       'aria-label': text.chat.react(text.chat.reactions[kind], total), onclick: toggle },

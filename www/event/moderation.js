@@ -64,7 +64,7 @@ export function muteButton({ role, shared, attempt, moderation }, clientId) {
   const mute = () => attempt(async () => {
     await moderation?.mute(mark, !muted);
     await shared.set(`muted:${mark}`, !muted);
-  }, `mute ${mark}`);
+  }, `mute ${!muted} ${mark}`);
   return role === 'host' && mark !== ''
     && button(muted ? text.chat.unmute : text.chat.mute, mute, { class: 'link', 'data-does': 'mute' });
 }

@@ -63,7 +63,7 @@ export function questions(element, context) {
   /** @param {Entry} entry @param {Record<string, boolean>} marks */
   const mark = (entry, marks) => attempt(() => log.channel.updateMessage({
     serial: entry.key, data: { text: entry.data.text, ...marksOf(entry), ...marks },
-  }), `mark ${Object.keys(marks)} ${entry.key}`);
+  }), `mark ${JSON.stringify(marks)} ${entry.key}`);
 
   /** @param {Entry} entry */
   function item(entry) {
@@ -73,7 +73,7 @@ export function questions(element, context) {
     const { annotations } = log.channel;
     const toggle = () => context.taking(() => given.change(entry.key, UPVOTE, isMine ? [] : [''],
       () => (isMine ? annotations.delete(entry.key, { type: UPVOTE })
-        : annotations.publish(entry.key, { type: UPVOTE }))), `upvote ${entry.key}`);
+        : annotations.publish(entry.key, { type: UPVOTE }))), `upvote ${!isMine} ${entry.key}`);
     const upvote = h('button', { type: 'button', class: 'upvote', 'aria-pressed': String(isMine), onclick: toggle,
       'data-does': 'upvote' }, h('span', { 'aria-hidden': 'true' }, '▲'),
     h('span', { class: 'visually-hidden' }, text.questions.upvote), h('span', { class: 'total' }, String(total)));
