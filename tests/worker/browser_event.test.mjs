@@ -145,6 +145,25 @@ test('whatever a name has in it, its visitor gets in or is told why not', option
   }
 });
 
+test('what is written before a name is chosen is there after it', options, async (t) => {
+  const venue = await Venue.of(t, runtime);
+  for (const [id, field] of [['questions', 'Ask a question'], ['chat', 'Write a message']]) {
+    const page = await venue.open('/');
+    await write(page, String(field), 'Nice to be here');
+    await page.getByLabel('Your name').fill('Zoe');
+    await page.keyboard.press('Enter');
+    await page.locator('#who').getByText('Zoe', { exact: true }).waitFor();
+    const line = part(page, String(id)).getByRole('textbox');
+    assert.equal(await line.inputValue(), 'Nice to be here');
+    await line.press('Enter');
+    await part(page, String(id)).locator('.said', { hasText: 'Nice to be here' }).waitFor();
+    await page.reload();
+    await connected(page);
+    assert.equal(await line.inputValue(), '', 'once');
+    await page.context().close();
+  }
+});
+
 test('a second press before the first has been answered counts as it is meant', options, async (t) => {
   const venue = await Venue.of(t, runtime);
   const [host, ann] = [await venue.host(), await venue.attendee('Ann')];

@@ -9,6 +9,7 @@ import { Log } from './log.js';
 import { Messages, TEXT_MAX } from './messages.js';
 import { isMuted, mutesOf } from './moderation.js';
 import { isSwitch, paced } from './pace.js';
+import { keepDraft, takeDraft } from './session.js';
 import { text } from './strings.js';
 import { Typing } from './typing.js';
 
@@ -29,7 +30,9 @@ export function chat(element, context, name = MAIN) {
   const list = new VirtualList(draws, { label: text.part.chat, latest: text.chat.latest });
   const typing = new Typing(ably, name, (clientId) => clientId === me.clientId || isMuted(shared, clientId));
   const slow = () => (name === MAIN ? shared.now.slow ?? 0 : 0);
-  const composer = new Composer({ context, slow, send, cancel: () => edit(undefined), typed: () => typing.tell() });
+  const composer = new Composer({
+    context, place: name, slow, send, cancel: () => edit(undefined), typed: () => typing.tell(),
+  });
   element.classList.add('chat');
   list.element.append(empty);
   element.append(list.element, typing.element, composer.element);
@@ -85,6 +88,7 @@ const isShown = (entry) => typeof entry.data?.text === 'string' || entry.deleted
 /** The line that one writes in. */
 class Composer {
   #context;
+  #place;
   #slow;
   #input = h('input', { name: 'text', autocomplete: 'off', maxlength: TEXT_MAX, 'aria-label': text.chat.say,
     placeholder: text.chat.say, dir: 'auto' });
@@ -98,11 +102,13 @@ class Composer {
   element;
 
   /**
-   * @param {{ context: Context, slow: () => number, send: (text: string) => Promise<void>, cancel: () => void,
-   *   typed: () => void }} does
+   * @param {{ context: Context, place: string, slow: () => number, send: (text: string) => Promise<void>,
+   *   cancel: () => void, typed: () => void }} does
    */
-  constructor({ context, slow, send, cancel, typed }) {
+  constructor({ context, place, slow, send, cancel, typed }) {
     this.#context = context;
+    this.#place = place;
+    this.#input.value = takeDraft(place);
     this.#slow = slow;
     this.#cancel = button(text.chat.cancel, cancel, { class: 'quiet', hidden: true });
     this.#input.addEventListener('input', () => context.joined && typed());
@@ -116,6 +122,7 @@ class Composer {
   async #submit(send) {
     const written = this.#input.value.trim();
     if (written === '') return;
+    if (!this.#context.joined) keepDraft(this.#place, written);
     const wait = this.#waitMs();
     if (wait > 0) return this.tell(text.chat.wait(Math.ceil(wait / 1_000)));
     await this.#context.taking(async () => {

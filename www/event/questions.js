@@ -6,11 +6,13 @@ import { button, h, linked, perFrame, person, redraw } from './dom.js';
 import { Log } from './log.js';
 import { isMuted, muteButton } from './moderation.js';
 import { hueOf, isHost, nameOf } from './people.js';
+import { keepDraft, takeDraft } from './session.js';
 import { text } from './strings.js';
 
 /** @typedef {import('./main.js').Context} Context */
 /** @typedef {import('./log.js').Entry} Entry */
 
+const PLACE = 'event:questions';
 const UPVOTE = 'upvote:flag.v1';
 const TEXT_MAX = 280;
 /** Questions that are shown: the ones that most want answered. */
@@ -22,10 +24,13 @@ export function questions(element, context) {
   const input = h('input', { name: 'question', maxlength: TEXT_MAX, autocomplete: 'off',
     'aria-label': text.questions.ask, placeholder: text.questions.ask, dir: 'auto' });
   const note = h('p', { class: 'note', role: 'status' });
+  input.value = takeDraft(PLACE);
   const form = h('form', { class: 'composer', onsubmit: (/** @type {Event} */ event) => {
     event.preventDefault();
     const asked = input.value.trim();
-    if (asked) void context.taking(() => ask(asked));
+    if (asked === '') return;
+    if (!context.joined) keepDraft(PLACE, asked);
+    void context.taking(() => ask(asked));
   } }, note, input, h('button', { class: 'primary' }, text.questions.send));
   const empty = h('p', { class: 'empty' }, text.questions.none);
   const list = h('ol', { class: 'questions', tabindex: '-1' });
@@ -37,7 +42,7 @@ export function questions(element, context) {
     empty.hidden = all.length > 0;
     redraw(list, () => list.replaceChildren(...all.toSorted(byUrgency).slice(0, SHOWN).map(item)));
   }, list);
-  const log = new Log(ably.channels.get('event:questions'), draw);
+  const log = new Log(ably.channels.get(PLACE), draw);
 
   /** What a host shows on stage comes first, and what the muted asked last. @param {Entry} entry */
   function rank(entry) {

@@ -43,6 +43,19 @@ export const chosenName = () => nameFrom(read(local, 'event-name') ?? '') || und
 /** @param {string} name */
 export const chooseName = (name) => keep(local, 'event-name', name);
 
+/**
+ * What was written before a name was chosen: the page is loaded anew for the name, and goes on from there.
+ * @param {string} place @param {string} written
+ */
+export const keepDraft = (place, written) => keep(tab, `event-draft ${place}`, written);
+
+/** The same, once. @param {string} place */
+export function takeDraft(place) {
+  const written = read(tab, `event-draft ${place}`) ?? '';
+  if (written !== '') keepDraft(place, '');
+  return written;
+}
+
 /** What this browser gave to messages. */
 export const given = () => new Given({
   read: () => read(local, 'event-given'), keep: (all) => keep(local, 'event-given', all),
