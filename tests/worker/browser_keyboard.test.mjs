@@ -45,8 +45,18 @@ test('the keyboard stays on its control, whatever is drawn around it', options, 
   await ann.keyboard.press('Enter');
   await says(bob, 'chat', 'Hello');
   await part(ann, 'chat').getByRole('button', { name: 'Love (0)' }).focus();
+  // A screen reader reads what is added to the log, and a reaction adds no message.
+  const added = ann.evaluate(() => new Promise((resolve) => {
+    const log = /** @type {Node} */ (document.querySelector('#chat [role="log"]'));
+    const observer = new MutationObserver((records) => {
+      observer.disconnect();
+      resolve(records.flatMap(({ addedNodes }) => [...addedNodes].map(({ nodeName }) => nodeName)));
+    });
+    observer.observe(log, { childList: true, subtree: true });
+  }));
   await part(bob, 'chat').getByRole('button', { name: 'Love (0)' }).click();
   await part(ann, 'chat').getByRole('button', { name: 'Love (1)' }).waitFor();
+  assert.deepEqual(await added, ['BUTTON']);
   await ann.keyboard.press('Enter');
   await part(bob, 'chat').getByRole('button', { name: 'Love (2)' }).waitFor();
   assert.deepEqual(venue.complaints, []);

@@ -82,6 +82,23 @@ export function redraw(list, draw) {
 /** @param {Element} row */
 const keyOf = (row) => row.getAttribute('data-serial') ?? row.getAttribute('data-room');
 
+/**
+ * Makes what is there like what is now, and touches nothing that is alike: what a screen reader has read it does not read
+ * again. Of two that are alike the listeners must be, too.
+ * @template {Node} T @param {T} there @param {T} now @returns {T} the one that is there then
+ */
+export function liken(there, now) {
+  if (there.isEqualNode(now)) return there;
+  const [olds, news] = [[...there.childNodes], [...now.childNodes]];
+  const isAlike = there.cloneNode(false).isEqualNode(now.cloneNode(false)) && olds.length === news.length;
+  if (!isAlike || there instanceof HTMLButtonElement) {
+    /** @type {ChildNode} */ (/** @type {Node} */ (there)).replaceWith(now);
+    return now;
+  }
+  olds.forEach((old, index) => liken(old, /** @type {Node} */ (news[index])));
+  return there;
+}
+
 /** How much longer than it drew a part then rests: in a flood three quarters of the page's time are the reader's. */
 const REST = 3;
 /** Half a frame: what takes no longer is drawn in each. */

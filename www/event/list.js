@@ -3,7 +3,7 @@
  * there, and where the reader is otherwise, such as on a control with the keyboard. Who shows rows does so at most once
  * a frame.
  */
-import { button, h, redraw } from './dom.js';
+import { button, h, liken, redraw } from './dom.js';
 
 /** Rows in the page at once: three tall screens of a phone. */
 const WINDOW = 60;
@@ -61,11 +61,11 @@ export class VirtualList {
     const last = Math.max(0, this.#rows.length - WINDOW);
     this.#first = this.#pinned ? last : Math.min(Math.max(0, (anchor?.first ?? this.#first) + by), last);
     const shown = this.#rows.slice(this.#first, this.#first + WINDOW);
-    const drawn = new Map(shown.map((row) => [row.key, this.#nodeOf(row)]));
-    const nodes = [...drawn.values()].map(({ node }) => node);
+    const drawn = new Map();
     redraw(this.#scroller, () => {
+      for (const row of shown) drawn.set(row.key, { node: this.#nodeOf(row), version: row.version });
       for (const [key, { node }] of this.#drawn) if (drawn.get(key)?.node !== node) node.remove();
-      nodes.forEach((node, index) => {
+      [...drawn.values()].forEach(({ node }, index) => {
         const there = this.#scroller.children[index];
         if (there !== node) this.#scroller.insertBefore(node, there ?? null);
       });
@@ -95,10 +95,11 @@ export class VirtualList {
     return node.getBoundingClientRect().top - this.#scroller.getBoundingClientRect().top;
   }
 
-  /** @param {T} row */
+  /** One that is there stays, and what is new about it changes in it. @param {T} row */
   #nodeOf(row) {
     const known = this.#drawn.get(row.key);
-    return known?.version === row.version ? known : { node: this.#row(row), version: row.version };
+    if (!known) return this.#row(row);
+    return known.version === row.version ? known.node : liken(known.node, this.#row(row));
   }
 
   #stick() {
