@@ -62,6 +62,21 @@ test('the keyboard stays on its control, whatever is drawn around it', options, 
   assert.deepEqual(venue.complaints, []);
 });
 
+test('slides go on by keys, and the page stays where it is', options, async (t) => {
+  const venue = await Venue.of(t, runtime);
+  const host = await venue.host();
+  await host.getByLabel('One slide per paragraph').fill('One\n\nTwo\n\nThree');
+  await host.getByRole('button', { name: 'Present', exact: true }).click();
+  await says(host, 'slides', '1 of 3');
+  await part(host, 'slides').getByRole('region').focus();
+  const before = await host.evaluate(() => scrollY);
+  for (const [key, where] of [['PageDown', '2 of 3'], ['ArrowRight', '3 of 3'], ['PageUp', '2 of 3']]) {
+    await host.keyboard.press(String(key));
+    await says(host, 'slides', String(where));
+  }
+  assert.equal(await host.evaluate(() => scrollY), before);
+});
+
 test('rows that come and go leave what is read where it is', options, async (t) => {
   const venue = await Venue.of(t, runtime);
   const [host, ann] = [await venue.host(), await venue.attendee('Ann')];

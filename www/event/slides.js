@@ -25,10 +25,15 @@ export function slides(element, { role, shared, attempt }) {
   const controls = h('div', { class: 'row controls' }, previous, next, where, step, back, full);
   element.append(slide, controls);
   if (role === 'host') element.append(editor({ shared, attempt }));
-  slide.addEventListener('keydown', ({ key }) => {
+  slide.addEventListener('keydown', (event) => {
     const isRightToLeft = getComputedStyle(slide).direction === 'rtl';
-    if (key === (isRightToLeft ? 'ArrowLeft' : 'ArrowRight') || key === 'PageDown') go(1);
-    if (key === (isRightToLeft ? 'ArrowRight' : 'ArrowLeft') || key === 'PageUp') go(-1);
+    const forth = [isRightToLeft ? 'ArrowLeft' : 'ArrowRight', 'PageDown'].includes(event.key);
+    const back = [isRightToLeft ? 'ArrowRight' : 'ArrowLeft', 'PageUp'].includes(event.key);
+    // With Alt and the like a key is the browser's own.
+    if (!(forth || back) || event.altKey || event.ctrlKey || event.metaKey) return;
+    // The page stays where it is.
+    event.preventDefault();
+    go(forth ? 1 : -1);
   });
 
   /** Where this reader is, if it is not where the presenter is. @type {number | undefined} */
