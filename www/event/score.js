@@ -24,7 +24,8 @@ export function score(element, { ably, role, attempt }) {
     shown += 20;
     return log.hasEarlier ? attempt(() => log.earlier(), 'earlier') : draw();
   }, { class: 'quiet' });
-  const umpire = h('div', { class: 'umpire', hidden: role !== 'host' }, h('p', {}, text.score.umpire));
+  const umpire = h('div', { class: 'umpire', role: 'group', 'aria-label': text.score.umpire,
+    hidden: role !== 'host' }, h('p', {}, text.score.umpire));
   const heading = h('h3', { hidden: true }, text.score.timeline);
   element.append(board, said, umpire, heading, timeline, earlier);
 
