@@ -5,7 +5,7 @@ import { skip } from './browser.mjs';
 import { demoKey, rest } from './clients.mjs';
 import { Network } from './network.mjs';
 import { startRuntime } from './runtime.mjs';
-import { Venue, connected, hostKey, part, says, write } from './venue.mjs';
+import { Venue, connected, hostKey, part, photograph, says, write } from './venue.mjs';
 
 const options = { skip, timeout: 180_000 };
 /** Actions of frames: docs/protocol.md § 3. */
@@ -97,6 +97,14 @@ test('whom the host mutes asks nothing, and fills no list', options, async (t) =
   await says(mallory, 'questions', 'The host has muted you.');
   await write(mallory, 'Ask a question', 'And now?');
   await mallory.getByRole('alert').getByText('muted').waitFor();
+  // What says so stands in nobody's way, also on a phone.
+  await mallory.setViewportSize({ width: 390, height: 844 });
+  for (const [id, field] of [['chat', 'Write a message'], ['questions', 'Ask a question']]) {
+    await mallory.evaluate((hash) => { location.hash = String(hash); }, id);
+    await mallory.getByRole('textbox', { name: field }).click({ trial: true });
+    await photograph(t, mallory, `event-refused-${id}-phone`);
+  }
+  await mallory.setViewportSize({ width: 1280, height: 900 });
   await part(host, 'questions').getByRole('button', { name: 'Unmute' }).waitFor();
   // The host sees what the muted asked, after all else.
   assert.deepEqual(await asked.locator('.said').allInnerTexts(), ['Clay or grass?', 'Buy my rackets?']);
