@@ -83,6 +83,22 @@ test('a stage that could not be attached at first is followed when it can', opti
   await says(cy, 'slides', '1 of 2');
 });
 
+test('a history that could not be read at first is read again', options, async (t) => {
+  const venue = await Venue.of(t, runtime);
+  await rest(runtime).channels.get('event:questions').publish('question', { text: 'From before?' });
+  const cy = await venue.open('/time', 'Cy', { isOpen: false });
+  const error = { code: 50000, statusCode: 500, message: 'not now' };
+  let refused = 0;
+  await cy.route(/channels\/event(?::|%3A)questions\/(?:messages|history)/u, (route) => {
+    refused++;
+    return route.fulfill({ status: 500, json: { error } });
+  }, { times: 1 });
+  await cy.goto(runtime.url);
+  await connected(cy);
+  await says(cy, 'questions', 'From before?');
+  assert.equal(refused, 1);
+});
+
 test('whom the host mutes asks nothing, and fills no list', options, async (t) => {
   const venue = await Venue.of(t, runtime);
   const [host, ann] = [await venue.host(), await venue.attendee('Ann')];
@@ -91,8 +107,8 @@ test('whom the host mutes asks nothing, and fills no list', options, async (t) =
   await says(ann, 'questions', 'Buy my rackets?');
   await write(ann, 'Ask a question', 'Clay or grass?');
   const asked = part(host, 'questions').locator('.question');
-  await asked.nth(1).waitFor();
-  await asked.first().getByRole('button', { name: 'Mute' }).click();
+  await says(host, 'questions', 'Clay or grass?');
+  await asked.filter({ hasText: 'rackets' }).getByRole('button', { name: 'Mute' }).click();
   await part(ann, 'questions').getByText('Buy my rackets?').waitFor({ state: 'detached' });
   await says(mallory, 'questions', 'The host has muted you.');
   await write(mallory, 'Ask a question', 'And now?');
@@ -107,7 +123,7 @@ test('whom the host mutes asks nothing, and fills no list', options, async (t) =
   await mallory.setViewportSize({ width: 1280, height: 900 });
   await part(host, 'questions').getByRole('button', { name: 'Unmute' }).waitFor();
   // The host sees what the muted asked, after all else.
-  assert.deepEqual(await asked.locator('.said').allInnerTexts(), ['Clay or grass?', 'Buy my rackets?']);
+  assert.deepEqual((await asked.locator('.said').allInnerTexts()).slice(-2), ['Clay or grass?', 'Buy my rackets?']);
   await mallory.getByRole('textbox', { name: 'Write a message' }).pressSequentially('Wh');
   await write(ann, 'Write a message', 'Good evening');
   await says(host, 'chat', 'Good evening');

@@ -25,6 +25,8 @@ const ENTRIES_MAX = 2_000;
 const HISTORY = 100;
 /** A page after a gap, where all that is kept here is read again: as many as the server gives at once. */
 const GAP_HISTORY = 1_000;
+/** How long to wait, at least, before a reading that failed is begun anew. */
+const AGAIN_MS = 2_000;
 
 export class Log {
   /** @type {Map<string, Entry & { versionSerial: string }>} */
@@ -91,10 +93,22 @@ export class Log {
         page = await page.next();
       }
       if (load === this.#loads) this.#drop(before.filter((key) => !kept.has(key)));
-    } catch {
-      // The connection went: the next attach reads it.
+    } catch (error) {
+      this.#again(load, /** @type {import('ably').ErrorInfo} */ (error));
     }
     this.#changed(this);
+  }
+
+  /**
+   * Where the connection went, the next attach reads it; and what is not allowed now will not be later.
+   * @param {number} load @param {import('ably').ErrorInfo} error
+   */
+  #again(load, { statusCode = 500 }) {
+    if (statusCode < 500 && statusCode !== 429) return;
+    // Not all of a crowd at once.
+    setTimeout(() => {
+      if (load === this.#loads && this.channel.state === 'attached') void this.#load();
+    }, AGAIN_MS * (1 + Math.random()));
   }
 
   /** @param {Message} message @param {boolean} live */
