@@ -316,8 +316,9 @@ pub fn object_sync_frame(channel: &str, serial: &str, objects: Vec<Node<'static>
     voice.say(&frame)
 }
 
-/// A channel's occupancy, for a connection that is told of it. It has no place in the channel's order.
-pub fn occupancy_frame(channel: &str, data: &str, now_ms: u64, mut voice: impl Voice) -> Encoded {
+/// A channel's occupancy, for a connection that is told of it. It has no place in the channel's order; the serial is of
+/// what came before, since clients that only keep the last one would lose their place without.
+pub fn occupancy_frame(channel: &str, serial: &str, data: &str, now_ms: u64, mut voice: impl Voice) -> Encoded {
     let message = OutboundMessage {
         id: format!("occupancy@{now_ms}:0"),
         name: Some("[meta]occupancy"),
@@ -337,6 +338,7 @@ pub fn occupancy_frame(channel: &str, data: &str, now_ms: u64, mut voice: impl V
     let frame = Outbound {
         action: action::MESSAGE,
         channel: Some(channel),
+        channel_serial: Some(serial),
         timestamp: Some(now_ms),
         messages: Some(vec![message]),
         ..Outbound::default()

@@ -4,8 +4,9 @@
 //! while somebody listens to it, here or elsewhere: at once of the first and the last of a kind, of others at its pace.
 //! That somebody comes where nobody was it is told in any case.
 
-use super::attachment::Attachment;
-use super::fanout::Alike;
+use std::collections::BTreeMap;
+
+use super::attachment::{Attachment, State};
 use super::session::Session;
 use super::{Effect, Pending, Relay, SocketId};
 use crate::auth::Operations;
@@ -13,6 +14,8 @@ use crate::error::{Code, ErrorInfo};
 use crate::limits::{OCCUPANCY_FLIP_MS, OCCUPANCY_INTERVAL_MS};
 use crate::model::flags::Modes;
 use crate::model::name::ChannelName;
+use crate::model::serial::Position;
+use crate::protocol::dialect::Dialect;
 use crate::protocol::outbound::occupancy_frame;
 use crate::rpc::{Answer, LocalOccupancy, Occupancy, Request, Response, Wanted};
 
@@ -142,7 +145,7 @@ impl Relay {
     pub(super) fn tell_occupancy(&mut self, owner: &ChannelName, occupancy: &Occupancy) {
         let Some(feed) = self.feeds.get_mut(owner) else { return };
         feed.reports.wanted = true;
-        let before = feed.reports.told.replace(*occupancy);
+        let (before, epoch) = (feed.reports.told.replace(*occupancy), feed.epoch().to_owned());
         let members: Vec<_> = feed.members.iter().cloned().collect();
         let mut kinds: Vec<Wanted> = Vec::new();
         for (socket, name) in &members {
@@ -153,23 +156,32 @@ impl Relay {
             }
         }
         for kind in kinds.into_iter().filter(|kind| before.is_none_or(|before| kind.differs(occupancy, &before))) {
-            let mut alike = Alike::default();
+            let mut alike: BTreeMap<(Dialect, ChannelName, Position), Vec<SocketId>> = BTreeMap::new();
             for (socket, name) in &members {
-                let listens = self.listens(*socket, name) == Some(kind);
-                if let Some(session) = self.sessions.get_mut(socket).filter(|_| listens) {
-                    session.last_sent_ms = self.now_ms;
-                    if let Some(attachment) = session.attachments.get_mut(name) {
-                        attachment.deltas.begin_anew();
-                    }
-                    alike.entry((session.dialect, name.clone())).or_default().push(*socket);
+                if self.listens(*socket, name) == Some(kind)
+                    && let Some((dialect, position)) = self.tells_beside(*socket, name)
+                {
+                    alike.entry((dialect, name.clone(), position)).or_default().push(*socket);
                 }
             }
             let data = occupancy.to_json(kind).to_string();
-            for ((dialect, name), sockets) in alike {
-                let frame = occupancy_frame(name.as_str(), &data, self.now_ms, dialect);
+            for ((dialect, name, position), sockets) in alike {
+                let serial = position.serial(&epoch);
+                let frame = occupancy_frame(name.as_str(), &serial, &data, self.now_ms, dialect);
                 self.effects.push(Effect::Send { sockets, frame });
             }
         }
+    }
+
+    /// An attachment is told what has no place in the order: in which dialect, and what it has everything up to.
+    fn tells_beside(&mut self, socket: SocketId, name: &ChannelName) -> Option<(Dialect, Position)> {
+        let feed = self.feeds.get(&name.owner())?;
+        let session = self.sessions.get_mut(&socket)?;
+        let attachment = session.attachments.get_mut(name)?;
+        let State::Live { after } = attachment.state else { return None };
+        attachment.deltas.begin_anew();
+        session.last_sent_ms = self.now_ms;
+        Some((session.dialect, feed.position()?.max(after)))
     }
 
     /// What an attachment that is live wants to be told.
@@ -185,15 +197,13 @@ impl Relay {
     pub(super) fn begin_listening(&mut self, socket: SocketId, name: &ChannelName) {
         let Some(wanted) = self.listens(socket, name) else { return };
         let owner = name.owner();
-        let (Some(feed), Some(session)) = (self.feeds.get(&owner), self.sessions.get_mut(&socket)) else { return };
-        match &feed.reports.told {
+        let Some(feed) = self.feeds.get(&owner) else { return };
+        match feed.reports.told {
             Some(told) => {
-                let data = told.to_json(wanted).to_string();
-                let frame = occupancy_frame(name.as_str(), &data, self.now_ms, session);
-                self.send_encoded(socket, frame);
-                if let Some(attachment) = self.attachment(socket, name) {
-                    attachment.deltas.begin_anew();
-                }
+                let (data, epoch) = (told.to_json(wanted).to_string(), feed.epoch().to_owned());
+                let Some((dialect, position)) = self.tells_beside(socket, name) else { return };
+                let serial = position.serial(&epoch);
+                self.send_encoded(socket, occupancy_frame(name.as_str(), &serial, &data, self.now_ms, dialect));
             }
             None if feed.reports.is_reporting => {}
             None => self.report(&owner),

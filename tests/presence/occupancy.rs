@@ -126,6 +126,32 @@ fn who_listens_is_told_at_once_of_the_first_and_soon_of_others() {
     assert!(world.told(listener).is_empty(), "nothing changed");
 }
 
+/// Some clients keep the serial of the last frame, whatever that has.
+#[test]
+fn who_is_told_how_many_there_are_keeps_its_place() {
+    let mut world = World::new(2);
+    let listeners = [world.connect(0, "listener"), world.connect(0, "second")];
+    let publisher = world.connect(1, "publisher");
+    world.attach(publisher);
+    for (index, listener) in listeners.into_iter().enumerate() {
+        listen(&mut world, listener);
+        let message = json!({"action": 15, "msgSerial": index, "channel": "room", "messages": [{"data": "x"}]});
+        world.send(publisher, message);
+        world.pass(60_000);
+    }
+    for listener in listeners {
+        world.act(publisher, 2, 2, json!({}));
+        world.pass(60_000);
+        let frames: Vec<Value> = world.take(listener);
+        let placed: Vec<_> =
+            frames.iter().filter(|frame| [11, 14, 15].contains(&frame["action"].as_u64().unwrap())).collect();
+        let serials: Vec<_> = placed.iter().map(|frame| frame["channelSerial"].as_str().expect("a place")).collect();
+        assert!(serials.is_sorted(), "{frames:?}");
+        let of_count = |frame: &&&Value| frame["messages"][0]["action"] == 3;
+        assert!(placed.iter().filter(of_count).count() > 1, "{frames:?}");
+    }
+}
+
 #[test]
 fn a_listener_elsewhere_hears_of_the_last_publisher_at_once() {
     let mut world = World::new(2);
@@ -250,7 +276,8 @@ fn occupancy_is_no_message_of_the_channel() {
     let frames = world.take(listener);
     let frame = frames.iter().find(|frame| frame["action"] == 15).expect("it is told");
     let message = &frame["messages"][0];
-    assert_eq!((frame.get("channelSerial"), message.get("serial")), (None, None));
+    let attached = frames.iter().find(|frame| frame["action"] == 11).expect("it is attached");
+    assert_eq!((&frame["channelSerial"], message.get("serial")), (&attached["channelSerial"], None));
     assert_eq!((&message["action"], &message["encoding"]), (&json!(3), &json!("json")));
     assert!(world.told(plain).is_empty());
     assert!(world.store().rows.is_empty());

@@ -75,10 +75,8 @@ test('where a server is and who asks is told in one way, and no key goes astray'
 });
 
 /**
- * A server that answers everything with one text, and WebSockets with a status where one is given.
- * @param {import('node:test').TestContext} t
- * @param {string} text
- * @param {number} [status]
+ * A server that answers everything with one text, and WebSockets with a status.
+ * @param {import('node:test').TestContext} t @param {string} text @param {number} [status]
  */
 async function another(t, text, status = 200) {
   const page = http.createServer((request, response) => {

@@ -63,8 +63,8 @@ export const byId = (id) => /** @type {HTMLElement} */ (document.getElementById(
 const ROWS = '[data-serial], [data-room]';
 
 /**
- * Draws a list anew and leaves the keyboard where it was: on what does the same in the same row, else on another control
- * of that row, and where the row has gone on the list itself.
+ * Draws a list anew and leaves the keyboard where it was: on what does the same in the same row, else on another
+ * control of that row, and where the row has gone on the list itself.
  * @param {HTMLElement} list which can be focused @param {() => void} draw
  */
 export function redraw(list, draw) {
@@ -83,8 +83,8 @@ export function redraw(list, draw) {
 const keyOf = (row) => row.getAttribute('data-serial') ?? row.getAttribute('data-room');
 
 /**
- * Makes what is there like what is now, and touches nothing that is alike: what a screen reader has read it does not read
- * again. Of two that are alike the listeners must be, too.
+ * Makes what is there like what is now, and touches nothing that is alike: what a screen reader has read it does not
+ * read again. Of two that are alike the listeners must be, too.
  * @template {Node} T @param {T} there @param {T} now @returns {T} the one that is there then
  */
 export function liken(there, now) {

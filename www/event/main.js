@@ -19,8 +19,8 @@ import { slides } from './slides.js';
 import { text } from './strings.js';
 
 /**
- * What has a name is done once at a time: a second press while it is under way is none. What comes may show before it is
- * answered, and be undone: that has another name.
+ * What has a name is done once at a time: a second press while it is under way is none. What comes may show before it
+ * is answered, and be undone: that has another name.
  * @typedef {(act: () => unknown, name?: string) => Promise<void>} Attempt
  */
 /**
@@ -40,8 +40,8 @@ import { text } from './strings.js';
 
 const parts = { score, slides, polls, questions, chat, rooms, network, crowd };
 /**
- * Answers that no second try will change: a wrong name or key, another client's token, no event. What keeps a token from
- * coming while the network is down is none of them.
+ * Answers that no second try will change: a wrong name or key, another client's token, no event. What keeps a token
+ * from coming while the network is down is none of them.
  */
 const FINAL = [40001, 40003, 40005, 40012, 40101, 40102, 40300, 40400];
 /** How long good news stands. */
