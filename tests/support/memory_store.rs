@@ -281,7 +281,9 @@ impl Store for MemoryStore {
                 && query.connection_id.as_ref().is_none_or(|connection_id| key.connection_id == *connection_id)
         };
         let found = self.members.iter().filter(|(key, _)| matches(key)).take(query.limit);
-        Ok(found.map(|(_, stored)| stored.member.clone()).collect())
+        let found: Vec<Packed> = found.map(|(_, stored)| stored.member.clone()).collect();
+        self.bytes_read += found.iter().map(Packed::len).sum::<usize>();
+        Ok(found)
     }
 
     fn holders(&mut self) -> Result<Vec<StoredHolder>, StoreError> {

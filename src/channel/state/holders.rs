@@ -11,14 +11,23 @@
 //!     ▲                              │
 //!     └──── here, held, or enters ───┘
 //! ```
+//!
+//! Who has left stays so, whatever comes late; its members go as fast as commits take them ([`super::leaves`]).
+
+use std::collections::BTreeMap;
 
 use super::State;
+use super::leaves::synthesized;
 use crate::base::maps::{HashMap, HashSet, SortedMap};
+use crate::channel::log::Batch;
 use crate::channel::store::{Store, StoreError, Stored, StoredHolder};
 use crate::channel::{Channel, Effect};
 use crate::limits::{PROBE_ANSWER_MS, PROBE_FIRST_MS, PROBE_INTERVAL_MS, PROBE_PAUSE_MS, PROBE_TRY_MS};
 use crate::model::name::ChannelName;
 use crate::rpc::{Lease, Probe, Probed, RelayName};
+
+/// When members are due whose connection has left: a time before all others, and no word of a relay is asked for.
+const LEFT_AT_MS: u64 = 0;
 
 #[derive(Debug)]
 pub struct Holders {
@@ -30,6 +39,8 @@ pub struct Holders {
     read_at_ms: u64,
     watches: SortedMap<RelayName, Watch>,
     probes: u64,
+    /// Connections that have left and have members yet; and the key of what said so, until a row has it.
+    leaving: BTreeMap<String, String>,
 }
 
 /// One connection that has members.
@@ -73,12 +84,16 @@ impl State for Holders {
 
     fn reload(&mut self, stored: &Stored) -> Result<(), StoreError> {
         (self.count, self.holders) = (stored.members, None);
+        self.leaving.clear();
         Ok(())
     }
 
     fn deadline(&self) -> Option<u64> {
         if self.holders.is_none() {
             return (self.count > 0).then_some(self.read_at_ms);
+        }
+        if !self.leaving.is_empty() {
+            return Some(LEFT_AT_MS);
         }
         let due = |watch: &Watch| watch.asked.map_or(watch.due_ms, |(_, since_ms)| since_ms + PROBE_ANSWER_MS);
         self.watches.values().map(due).min()
@@ -89,7 +104,8 @@ impl Holders {
     /// So many members, of whom nothing else is known yet.
     fn unread(count: usize, now_ms: u64) -> Holders {
         let read_at_ms = now_ms + PROBE_FIRST_MS;
-        Holders { count, holders: None, read_at_ms, watches: SortedMap::default(), probes: 0 }
+        let (watches, leaving) = (SortedMap::default(), BTreeMap::new());
+        Holders { count, holders: None, read_at_ms, watches, probes: 0, leaving }
     }
 
     pub fn count(&self) -> usize {
@@ -111,7 +127,9 @@ impl Holders {
             let mut holders = HashMap::default();
             for StoredHolder { connection_id, lease, leaves_at_ms, members } in store.holders()? {
                 let relay = watched(&mut self.watches, &lease.relay, self.read_at_ms);
-                if let (Some(watch), Some(at_ms)) = (self.watches.get_mut(&relay), leaves_at_ms) {
+                if leaves_at_ms == Some(LEFT_AT_MS) {
+                    self.leaving.insert(connection_id.clone(), String::new());
+                } else if let (Some(watch), Some(at_ms)) = (self.watches.get_mut(&relay), leaves_at_ms) {
                     watch.due_ms = watch.due_ms.min(at_ms);
                 }
                 let (grace_ms, members) = (lease.grace_ms as u32, members as u32);
@@ -158,16 +176,44 @@ impl Holders {
         changes && had_others && !is_done
     }
 
+    /// The first connection that has left and has members yet, and the key of what said so.
+    pub fn leaving(&self) -> Option<(String, String)> {
+        self.leaving.first_key_value().map(|(connection_id, key)| (connection_id.clone(), key.clone()))
+    }
+
+    /// The key of what said that this connection has left, while it has members yet.
+    pub fn leaving_key(&self, connection_id: &str) -> Option<String> {
+        self.leaving.get(connection_id).cloned()
+    }
+
+    /// So many of a connection's members left.
     pub fn left(&mut self, connection_id: &str, members: usize) {
         self.count -= members.min(self.count);
+        if let Some(holder) = self.known(connection_id) {
+            holder.members = holder.members.saturating_sub(members as u32);
+        }
+    }
+
+    /// The last of a connection's members left.
+    pub fn all_left(&mut self, connection_id: &str) {
         self.holders.as_mut().map(|holders| holders.remove(connection_id));
+        self.leaving.remove(connection_id);
+    }
+
+    /// A connection has left, and others of its members are to follow. Gives how they are held and when they are due,
+    /// if that is news.
+    pub fn leave_later(&mut self, connection_id: &str, key: String) -> Option<(Lease, Option<u64>)> {
+        self.leaving.insert(connection_id.to_owned(), key);
+        let holder = self.known(connection_id).filter(|holder| !holder.has_left())?;
+        holder.leaves_at_ms = Some(LEFT_AT_MS);
+        Some((holder.hold(), holder.leaves_at_ms))
     }
 
     /// The connection is there. Gives whether that is news.
     pub fn here(&mut self, connection_id: &str, lease: &Lease, now_ms: u64) -> bool {
         let probes = self.probes;
         let relay = watched(&mut self.watches, &lease.relay, now_ms + PROBE_INTERVAL_MS);
-        let Some(holder) = self.known(connection_id) else { return false };
+        let Some(holder) = self.known(connection_id).filter(|holder| !holder.has_left()) else { return false };
         let is_known = holder.leaves_at_ms.is_none() && holder.relay == relay && holder.hold() == *lease;
         (holder.relay, holder.grace_ms) = (relay, lease.grace_ms as u32);
         (holder.leaves_at_ms, holder.heard) = (None, probes);
@@ -195,7 +241,7 @@ impl Holders {
         let mut of_relay: HashMap<&RelayName, Vec<String>> = HashMap::default();
         let is_due = |watch: &Watch| watch.asked.is_none() && watch.due_ms <= now_ms;
         if self.watches.values().any(is_due) {
-            for (connection_id, holder) in holders {
+            for (connection_id, holder) in holders.iter().filter(|(_, holder)| !holder.has_left()) {
                 of_relay.entry(&holder.relay).or_default().push(connection_id.clone());
             }
         }
@@ -240,7 +286,7 @@ impl Holders {
         let missing: Option<HashSet<String>> = answer.map(|missing| missing.into_iter().collect());
         let mut verdict = Verdict::default();
         for (connection_id, holder) in self.holders.iter_mut().flatten().filter(|(_, holder)| holder.relay == *relay) {
-            if holder.heard < attempt {
+            if holder.heard < attempt && !holder.has_left() {
                 let is_missing = missing.as_ref().map(|missing| missing.contains(connection_id));
                 holder.judge(connection_id, is_missing, silent_since_ms, now_ms, &mut verdict);
             }
@@ -257,6 +303,10 @@ impl Holders {
 impl Holder {
     fn hold(&self) -> Lease {
         Lease { relay: self.relay.clone(), grace_ms: u64::from(self.grace_ms) }
+    }
+
+    fn has_left(&self) -> bool {
+        self.leaves_at_ms == Some(LEFT_AT_MS)
     }
 
     /// `is_missing` is the relay's word, absent when it is silent.
@@ -351,10 +401,10 @@ impl Channel {
         for (connection_id, lease, leaves_at_ms) in verdict.changed {
             store.hold(&connection_id, &lease, leaves_at_ms)?;
         }
-        let mut batch = crate::channel::log::Batch::new(self.log.tip());
+        let mut batch = Batch::new(self.log.tip());
         for connection_id in verdict.left {
-            let id = format!("gone!{connection_id}@{now_ms}");
-            self.place_leaves(store, &mut batch, &connection_id, (&id, String::new()), now_ms)?;
+            let id = synthesized(&connection_id, &batch);
+            self.place_leaves(store, &mut batch, &connection_id, (id, String::new()), now_ms)?;
         }
         self.log.append(store, batch)
     }
@@ -369,6 +419,7 @@ impl Channel {
         if self.states.holders.read(store).is_err() {
             self.states.holders.read_at_ms = now_ms + PROBE_PAUSE_MS;
         }
+        self.go_on_leaving(store, now_ms);
         for (relay, attempt) in self.states.holders.overdue(now_ms) {
             self.settle(store, &relay, attempt, None, now_ms);
         }

@@ -8,6 +8,7 @@
 pub mod annotations;
 pub(in crate::channel) mod endings;
 mod holders;
+mod leaves;
 mod objects;
 mod occupancy;
 pub mod presence;

@@ -14,16 +14,15 @@ use crate::channel::Channel;
 use crate::channel::log::{Batch, decoded};
 use crate::channel::store::{Change, Store, StoreError, StoredMember};
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{
-    LEAVES_PER_ENTRY, LEAVES_PER_ENTRY_BYTES, MEMBERS_PAGE_BYTES, MEMBERS_PER_CONNECTION_MAX, USERS_MAX,
-};
+use crate::limits::{MEMBERS_PAGE_BYTES, MEMBERS_PER_CONNECTION_MAX, USERS_MAX};
 use crate::model::message::{Content, Entry};
 use crate::model::packed::Packed;
 use crate::model::presence::{ELSEWHERE, MemberKey, PresenceAction, PresenceMessage, is_of_users};
 use crate::rpc::{Answer, ConnectionOutcome, Lease, MembersPage, MembersQuery, Outcome, PresenceUpdate, Publish};
 
-/// Members that are read at first for a page, of which each may have 64 KiB.
-const MEMBERS_FIRST_READ: usize = 8;
+/// Members that are read at first for a page, and at a time behind short ones: each may have 64 KiB.
+pub(super) const MEMBERS_FIRST_READ: usize = 8;
+const MEMBERS_READ_MAX: usize = 64;
 
 /// What a batch does to the set, before it is written: a member's entry, or that it left.
 pub type Pending = BTreeMap<MemberKey, Option<Packed>>;
@@ -41,6 +40,11 @@ impl Channel {
         is_late: bool,
         now_ms: u64,
     ) -> Result<Outcome, StoreError> {
+        let connection_id = publish.connection_id.as_deref().unwrap_or_default();
+        if !self.have_left(store, batch, connection_id, now_ms)? {
+            let refusal = "members of this connection are leaving; try again";
+            return Ok(Outcome::Refused(Code::PublishRateLimited.because(refusal)));
+        }
         let mut staged = Staged::default();
         for update in updates {
             let key = update.event.key();
@@ -62,7 +66,6 @@ impl Channel {
         if staged.events.is_empty() {
             return Ok(Outcome::Accepted { position: batch.tip(), count: 0 });
         }
-        let connection_id = publish.connection_id.as_deref().unwrap_or_default();
         let held = self.states.holders.members_of(store, connection_id)?;
         if let Some(refusal) = staged.refusal(self.meta.rules.max_members as usize, self.states.holders.count(), held) {
             return Ok(Outcome::Refused(refusal));
@@ -93,7 +96,7 @@ impl Channel {
     /// Says with an event of a channel whose users are told apart by their clientIds (protocol.md § 26.4) whether its
     /// client is there by another connection too: then nobody comes or goes. In larger sets nobody is told so; they
     /// are not given out in one piece either.
-    fn mark_elsewhere(
+    pub(super) fn mark_elsewhere(
         &self,
         store: &mut impl Store,
         batch: &Batch,
@@ -161,50 +164,11 @@ impl Channel {
                 }
             }
             ConnectionOutcome::Left if self.states.holders.is_held_by(connection_id, &lease.relay) => {
-                self.place_leaves(store, batch, connection_id, (&publish.id(), key), now_ms)?;
+                self.place_leaves(store, batch, connection_id, (publish.id(), key), now_ms)?;
             }
             ConnectionOutcome::Left => {}
         }
         accepted
-    }
-
-    /// All members of a connection leave: nobody of them says so, hence an id that isn't of their connection.
-    pub(in crate::channel) fn place_leaves(
-        &mut self,
-        store: &mut impl Store,
-        batch: &mut Batch,
-        connection_id: &str,
-        (id, mut key): (&str, String),
-        now_ms: u64,
-    ) -> Result<(), StoreError> {
-        let members = members_of(store, batch, connection_id)?;
-        let mut members = members;
-        for member in &mut members {
-            self.mark_elsewhere(store, batch, member)?;
-        }
-        let mut rest = members.as_slice();
-        let mut part = 0;
-        while !rest.is_empty() {
-            let (chunk, later) = rest.split_at(chunk_length(rest));
-            let position = batch.tip().next(now_ms);
-            let id = if part == 0 { id.to_owned() } else { format!("{id}.{part}") };
-            let leave = |(index, member): (usize, &PresenceMessage)| PresenceMessage {
-                action: PresenceAction::Leave,
-                id: format!("{id}:0:{index}"),
-                ..member.clone()
-            };
-            let events = chunk.iter().enumerate().map(leave).collect();
-            let changes = chunk.iter().map(|member| Change::Remove(member.key())).collect();
-            let connection_id = Some(connection_id.to_owned());
-            batch.place(
-                Entry { position, id, connection_id, content: Content::Presence(events) },
-                std::mem::take(&mut key),
-                changes,
-            );
-            (rest, part) = (later, part + 1);
-        }
-        self.states.holders.left(connection_id, members.len());
-        Ok(())
     }
 
     /// A page of the set.
@@ -264,14 +228,19 @@ fn is_elsewhere(store: &mut impl Store, batch: &Batch, key: &MemberKey) -> Resul
     if batch.members.iter().any(|(other, member)| is_other(other) && member.is_some()) {
         return Ok(true);
     }
-    let query = MembersQuery { client_id: Some(key.client_id.clone()), limit: USERS_MAX, ..MembersQuery::default() };
-    for packed in store.members(&query)? {
-        let other = event(&packed)?.key();
-        if is_other(&other) && !batch.members.contains_key(&other) {
+    let client_id = Some(key.client_id.clone());
+    let mut query = MembersQuery { client_id, limit: MEMBERS_FIRST_READ, ..MembersQuery::default() };
+    loop {
+        let page = page(store, &query)?;
+        let is_there = |other: &PresenceMessage| is_other(&other.key()) && !batch.members.contains_key(&other.key());
+        if events(&page.members)?.iter().any(is_there) {
             return Ok(true);
         }
+        match page.next {
+            Some(next) => query.after = Some(next),
+            None => return Ok(false),
+        }
     }
-    Ok(false)
 }
 
 fn member(store: &mut impl Store, batch: &Batch, key: &MemberKey) -> Result<Option<PresenceMessage>, StoreError> {
@@ -282,38 +251,15 @@ fn member(store: &mut impl Store, batch: &Batch, key: &MemberKey) -> Result<Opti
     packed.as_ref().map(event).transpose()
 }
 
-/// The members of a connection, with what the batch does to them.
-fn members_of(store: &mut impl Store, batch: &Batch, connection_id: &str) -> Result<Vec<PresenceMessage>, StoreError> {
-    let limit = MEMBERS_PER_CONNECTION_MAX;
-    let stored = store.members(&MembersQuery {
-        connection_id: Some(connection_id.to_owned()),
-        limit,
-        ..MembersQuery::default()
-    })?;
-    let mut members = stored.iter().map(event).collect::<Result<Vec<_>, _>>()?;
-    members.retain(|member| !batch.members.contains_key(&member.key()));
-    let first = MemberKey { connection_id: connection_id.to_owned(), client_id: String::new() };
-    let mine = batch.members.range(first..).take_while(|(key, _)| key.connection_id == connection_id);
-    for packed in mine.filter_map(|(_, member)| member.as_ref()) {
-        members.push(event(packed)?);
-    }
-    members.sort_by_cached_key(PresenceMessage::key);
-    Ok(members)
-}
-
-fn event(packed: &Packed) -> Result<PresenceMessage, StoreError> {
+pub(super) fn event(packed: &Packed) -> Result<PresenceMessage, StoreError> {
     let entry = decoded(packed)?.pop();
     let damaged = || StoreError("a stored member is damaged".to_owned());
     entry.and_then(|entry| entry.presence().first().cloned()).ok_or_else(damaged)
 }
 
-fn chunk_length(members: &[PresenceMessage]) -> usize {
-    let mut bytes = 0;
-    let fits = |member: &&PresenceMessage| {
-        bytes += member.weight();
-        bytes <= LEAVES_PER_ENTRY_BYTES
-    };
-    members.iter().take(LEAVES_PER_ENTRY).take_while(fits).count().max(1)
+/// The members of a page.
+fn events(members: &Packed) -> Result<Vec<PresenceMessage>, StoreError> {
+    Ok(decoded(members)?.iter().flat_map(|entry| entry.presence().iter().cloned()).collect())
 }
 
 /// One more than is asked for is read, to know whether another page follows; of large members, few that don't fit.
@@ -338,7 +284,7 @@ fn page(store: &mut impl Store, query: &MembersQuery) -> Result<MembersPage, Sto
         }
         after = key_of_last(&found)?;
         let average = page.members.len().div_ceil(count.max(1)).max(1);
-        limit = MEMBERS_PAGE_BYTES.saturating_sub(page.members.len()) / average + 1;
+        limit = (MEMBERS_PAGE_BYTES.saturating_sub(page.members.len()) / average + 1).min(MEMBERS_READ_MAX);
     }
 }
 
