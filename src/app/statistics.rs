@@ -10,7 +10,7 @@ use super::store::{StatsKind, Store, StoreError};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{
     STATS_CLOSED_AT_ONCE, STATS_FIXTURES_KEPT_MAX, STATS_HOURS_KEPT_MINUTES, STATS_LAST_MINUTE, STATS_MINUTES_KEPT,
-    STATS_OPEN_MINUTES,
+    STATS_OPEN_MINUTES, STATS_ROWS_AT_ONCE,
 };
 use crate::rpc::StatsQuery;
 use crate::stats::interval::MINUTE_MS;
@@ -67,8 +67,10 @@ fn open_from(now: u64) -> u64 {
 
 fn close(store: &mut impl Store, now: u64) -> Result<(), StoreError> {
     let Some(through) = open_from(now).checked_sub(1) else { return Ok(()) };
-    let open = by_minute(store.stats(StatsKind::Open, 0, through)?);
-    for (minute, tally) in open.into_iter().take(STATS_CLOSED_AT_ONCE) {
+    for _ in 0..STATS_CLOSED_AT_ONCE {
+        let Some((minute, ..)) = store.stats(StatsKind::Open, (0, None), through, 1)?.pop() else { break };
+        let mut tally = Tally::default();
+        each_minute(store, StatsKind::Open, (minute, minute), |_, all| tally = all)?;
         store.put_stats(StatsKind::Minute, minute, "", 0, &tally)?;
         add_to(store, StatsKind::Hour, Unit::Hour.floor(minute), &tally)?;
         add_to(store, StatsKind::Total, 0, &tally)?;
@@ -79,16 +81,43 @@ fn close(store: &mut impl Store, now: u64) -> Result<(), StoreError> {
 }
 
 fn add_to(store: &mut impl Store, kind: StatsKind, minute: u64, tally: &Tally) -> Result<(), StoreError> {
-    let known = store.stats(kind, minute, minute)?.pop();
-    let mut sum = known.map(|(_, tally)| tally).unwrap_or_default();
+    let mut sum = Tally::default();
+    each_minute(store, kind, (minute, minute), |_, known| sum = known)?;
     sum.add_after(tally);
     store.put_stats(kind, minute, "", 0, &sum)
 }
 
-fn by_minute(rows: Vec<(u64, Tally)>) -> BTreeMap<u64, Tally> {
-    let mut minutes: BTreeMap<u64, Tally> = BTreeMap::new();
-    rows.iter().for_each(|(minute, tally)| minutes.entry(*minute).or_default().add_beside(tally));
-    minutes
+/// The sum of each minute's rows, in their order. Memory has the sum and a few rows: a minute may have one of each
+/// channel and relay, and a dozen minutes are open.
+fn each_minute(
+    store: &mut impl Store,
+    kind: StatsKind,
+    (from, through): (u64, u64),
+    mut take: impl FnMut(u64, Tally),
+) -> Result<(), StoreError> {
+    let mut sum: Option<(u64, Tally)> = None;
+    let mut behind: (u64, Option<String>) = (from, None);
+    loop {
+        let rows = store.stats(kind, (behind.0, behind.1.as_deref()), through, STATS_ROWS_AT_ONCE)?;
+        let is_last = rows.len() < STATS_ROWS_AT_ONCE;
+        for (minute, reporter, tally) in rows {
+            match &mut sum {
+                Some((of, sum)) if *of == minute => sum.add_beside(&tally),
+                _ => {
+                    let mut fresh = Tally::default();
+                    fresh.add_beside(&tally);
+                    if let Some((minute, sum)) = sum.replace((minute, fresh)) {
+                        take(minute, sum);
+                    }
+                }
+            }
+            behind = (minute, Some(reporter));
+        }
+        if is_last {
+            sum.into_iter().for_each(|(minute, sum)| take(minute, sum));
+            return Ok(());
+        }
+    }
 }
 
 /// The intervals that a query asks for, of those in which something happened, by their first minutes; one more than
@@ -98,27 +127,32 @@ pub fn intervals(store: &mut impl Store, query: &StatsQuery) -> Result<Vec<(u64,
     let closed = if unit == Unit::Minute { StatsKind::Minute } else { StatsKind::Hour };
     let mut intervals: BTreeMap<u64, Tally> = BTreeMap::new();
     for kind in [StatsKind::Fixture, StatsKind::Open, closed] {
-        for (minute, tally) in by_minute(store.stats(kind, from, to)?) {
+        each_minute(store, kind, (from, to), |minute, tally| {
             intervals.entry(unit.floor(minute)).or_default().add_after(&tally);
-        }
+            // One behind so many others stays behind them.
+            if intervals.len() > limit + 1 {
+                _ = if forwards { intervals.pop_last() } else { intervals.pop_first() };
+            }
+        })?;
     }
     Ok(match forwards {
-        true => intervals.into_iter().take(limit + 1).collect(),
-        false => intervals.into_iter().rev().take(limit + 1).collect(),
+        true => intervals.into_iter().collect(),
+        false => intervals.into_iter().rev().collect(),
     })
 }
 
 /// All that was ever counted; gauges are those of the last minutes.
 pub fn total(store: &mut impl Store, now_ms: u64) -> Result<Tally, StoreError> {
     let lately = (now_ms / MINUTE_MS).saturating_sub(LATELY_MINUTES);
-    let known = store.stats(StatsKind::Total, 0, 0)?.pop();
     let mut total = Tally::default();
-    for (minute, mut tally) in known.into_iter().chain(by_minute(store.stats(StatsKind::Open, 0, STATS_LAST_MINUTE)?)) {
+    let mut add = |minute, mut tally: Tally| {
         if minute < lately {
             (tally.connections, tally.channels) = Default::default();
         }
         total.add_after(&tally);
-    }
+    };
+    each_minute(store, StatsKind::Total, (0, 0), &mut add)?;
+    each_minute(store, StatsKind::Open, (0, STATS_LAST_MINUTE), &mut add)?;
     Ok(total)
 }
 
@@ -127,7 +161,8 @@ const LATELY_MINUTES: u64 = 2;
 
 /// Adds minutes that are made up. Fails with 40009 when there would be too many.
 pub fn make_up(store: &mut impl Store, minutes: &[(u64, Tally)]) -> Result<Result<(), ErrorInfo>, StoreError> {
-    let known = store.stats(StatsKind::Fixture, 0, STATS_LAST_MINUTE)?.len();
+    let mut known = 0;
+    each_minute(store, StatsKind::Fixture, (0, STATS_LAST_MINUTE), |_, _| known += 1)?;
     if known + minutes.len() > STATS_FIXTURES_KEPT_MAX {
         let what = format!("an app keeps at most {STATS_FIXTURES_KEPT_MAX} minutes that are made up");
         return Ok(Err(Code::TooLarge.because(what)));

@@ -78,8 +78,15 @@ pub trait Store {
     /// The revision and the tally of an open minute that a reporter reported.
     fn reported(&mut self, minute: u64, reporter: &str) -> Result<Option<(u64, Tally)>, StoreError>;
 
-    /// From one minute through another, in their order.
-    fn stats(&mut self, kind: StatsKind, from: u64, through: u64) -> Result<Vec<(u64, Tally)>, StoreError>;
+    /// At most `limit` rows with their minutes and reporters, in this order, through a minute: from another on, or
+    /// behind a reporter of that.
+    fn stats(
+        &mut self,
+        kind: StatsKind,
+        from: (u64, Option<&str>),
+        through: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, String, Tally)>, StoreError>;
 
     /// Drops those of that minute and before.
     fn drop_stats(&mut self, kind: StatsKind, through: u64) -> Result<(), StoreError>;

@@ -35,6 +35,9 @@ pub const STATS_OPEN_MINUTES: u64 = STATS_WAITING_MAX as u64 + 2;
 /// Minutes that a report closes, at most: what was left when an app fell quiet is closed over a few reports.
 pub const STATS_CLOSED_AT_ONCE: usize = 20;
 
+/// Rows of minutes that are read at a time: 1 KB each.
+pub const STATS_ROWS_AT_ONCE: usize = 200;
+
 /// How long minutes are kept, and hours: 10,080 rows of a week and 9,600 of 400 days, of 300 bytes each, about 6 MB.
 pub const STATS_MINUTES_KEPT: u64 = 7 * 24 * 60;
 pub const STATS_HOURS_KEPT_MINUTES: u64 = 400 * 24 * 60;

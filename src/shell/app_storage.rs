@@ -298,13 +298,24 @@ impl Store for AppStore {
         rows.first().map(known).transpose()
     }
 
-    fn stats(&mut self, kind: StatsKind, from: u64, through: u64) -> Result<Vec<(u64, Tally)>, StoreError> {
+    fn stats(
+        &mut self,
+        kind: StatsKind,
+        (from, behind): (u64, Option<&str>),
+        through: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, String, Tally)>, StoreError> {
         if !self.database.has_table("stats")? {
             return Ok(Vec::new());
         }
-        let query = "SELECT minute, tally FROM stats WHERE kind = ? AND minute BETWEEN ? AND ? ORDER BY minute";
-        let rows = self.database.rows(query, &[number(kind as u64), number(from), number(through)])?;
-        rows.iter().map(|row| Ok((integer(row, "minute"), pinned::decode(&blob(row, "tally"))?))).collect()
+        let first = if behind.is_some() { "(minute, reporter) > (?2, ?3)" } else { "minute >= ?2 AND ?3 = ''" };
+        let query = "SELECT minute, reporter, tally FROM stats WHERE kind = ?1 AND minute <= ?4 AND ";
+        let order = " ORDER BY minute, reporter LIMIT ?5";
+        let values = [number(kind as u64), number(from), behind.unwrap_or_default().into(), number(through)];
+        let rows =
+            self.database.rows(&[query, first, order].concat(), &[&values[..], &[number(limit as u64)]].concat())?;
+        let tally = |row| Ok((integer(row, "minute"), text(row, "reporter"), pinned::decode(&blob(row, "tally"))?));
+        rows.iter().map(tally).collect()
     }
 
     fn drop_stats(&mut self, kind: StatsKind, through: u64) -> Result<(), StoreError> {

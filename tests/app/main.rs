@@ -2,6 +2,7 @@
 
 mod admin;
 mod meta;
+mod statistics;
 #[path = "../support"]
 mod support {
     pub mod app_store;

@@ -28,6 +28,8 @@ pub struct AppMemory {
     pub notes: Vec<(u64, Note)>,
     pub push: PushMemory,
     pub stats: BTreeMap<(StatsKind, u64, String), (u64, Tally)>,
+    /// Rows that were read at a time, at most.
+    pub stats_at_once: usize,
     pub standings: BTreeMap<(String, String), Vec<u8>>,
     /// By key, the last first.
     pub dead: Vec<(u64, String, String, Vec<u8>)>,
@@ -200,10 +202,25 @@ impl Store for AppMemory {
         Ok(self.stats.get(&(StatsKind::Open, minute, reporter.to_owned())).cloned())
     }
 
-    fn stats(&mut self, kind: StatsKind, from: u64, through: u64) -> Result<Vec<(u64, Tally)>, StoreError> {
+    fn stats(
+        &mut self,
+        kind: StatsKind,
+        (from, behind): (u64, Option<&str>),
+        through: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, String, Tally)>, StoreError> {
         self.check()?;
-        let wanted = self.stats.iter().filter(|((of, minute, _), _)| *of == kind && (from..=through).contains(minute));
-        Ok(wanted.map(|((_, minute, _), (_, tally))| (*minute, tally.clone())).collect())
+        let first = (kind, from, behind.unwrap_or_default().to_owned());
+        let is_wanted = |(of, minute, reporter): &(StatsKind, u64, String)| {
+            *of == kind
+                && *minute <= through
+                && behind.is_none_or(|behind| *minute > from || reporter.as_str() > behind)
+        };
+        let wanted = self.stats.range(first..).filter(|(key, _)| is_wanted(key)).take(limit);
+        let wanted = wanted.map(|((_, minute, reporter), (_, tally))| (*minute, reporter.clone(), tally.clone()));
+        let wanted: Vec<_> = wanted.collect();
+        self.stats_at_once = self.stats_at_once.max(wanted.len());
+        Ok(wanted)
     }
 
     fn drop_stats(&mut self, kind: StatsKind, through: u64) -> Result<(), StoreError> {
