@@ -18,7 +18,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use courtside::auth::Source;
 use courtside::channel::{Channel, Effect};
-use courtside::limits::{SUMMARY_CLIENTS_MAX_BYTES, SUMMARY_COUNTS_MAX};
+use courtside::limits::{
+    HISTORY_MAX_LIMIT, HISTORY_PAGE_BYTES, MESSAGE_MAX_BYTES, SUMMARY_CLIENTS_MAX_BYTES, SUMMARY_COUNTS_MAX,
+};
 use courtside::model::annotation::{Annotation, AnnotationAction};
 use courtside::model::data::Data;
 use courtside::model::message::{Entry, Message};
@@ -335,6 +337,29 @@ fn a_page_goes_on_behind_the_last_annotation() {
         }
         assert_eq!((all.as_str(), pages), ("abcdef", 6usize.div_ceil(limit)), "{limit} at a time");
     }
+}
+
+/// Of long ones a few more are read than fit, and not as many as could be asked for.
+#[test]
+fn a_page_reads_little_more_than_it_has() {
+    let mut bench = Bench::new();
+    let message = bench.message();
+    let long = Data::Text("x".repeat(MESSAGE_MAX_BYTES / 2));
+    for _ in 0..100 {
+        bench.annotate(&message, vec![Annotation { data: long.clone(), ..say("r:total.v1", "+ann:") }]);
+    }
+    let (mut after, mut all) = (None, 0);
+    loop {
+        let read_before = bench.store.bytes_read;
+        let page = bench.page(&message, after, HISTORY_MAX_LIMIT);
+        let read = bench.store.bytes_read - read_before;
+        assert!(read <= HISTORY_PAGE_BYTES + 9 * MESSAGE_MAX_BYTES, "{read} bytes read");
+        (after, all) = (page.next, all + page.slices.len());
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(all, 100);
 }
 
 #[test]

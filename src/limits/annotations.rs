@@ -21,6 +21,9 @@ pub const ANNOTATION_COUNT_MAX: u64 = 1_000_000;
 /// Bytes of summaries in one page of history or replay: each of its messages gets its part.
 pub const PAGE_SUMMARIES_MAX_BYTES: usize = 256 * 1024;
 
+/// Entries of annotations that a page reads at a time: at 64 KiB each, half of what a page may have.
+pub const ANNOTATIONS_PER_READ: usize = 8;
+
 const SUMMARY_MAX_BYTES: usize =
     SUMMARY_COUNTS_MAX * (100 + 2 * ANNOTATION_TEXT_MAX_BYTES + CLIENT_ID_MAX_BYTES) + SUMMARY_CLIENTS_MAX_BYTES;
 const _: () = assert!(SUMMARY_MAX_BYTES < MESSAGE_MAX_BYTES, "a summary is no larger than a message");

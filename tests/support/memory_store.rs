@@ -342,7 +342,9 @@ impl Store for MemoryStore {
 
     fn annotations(&mut self, target: Target, from: Position, limit: usize) -> Result<Vec<Packed>, StoreError> {
         let all = self.said.annotations.range((target, from)..=(target, Position(u64::MAX)));
-        Ok(all.take(limit).map(|(_, entry)| entry.clone()).collect())
+        let found: Vec<Packed> = all.take(limit).map(|(_, entry)| entry.clone()).collect();
+        self.bytes_read += found.iter().map(Packed::len).sum::<usize>();
+        Ok(found)
     }
 
     fn counts(&mut self, target: Target) -> Result<Vec<(CountKey, Total)>, StoreError> {

@@ -18,7 +18,8 @@ use crate::channel::store::{Change, CountKey, Share, Store, StoreError, Total};
 use crate::channel::{Channel, storage_failed};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{
-    HISTORY_PAGE_BYTES, PAGE_SUMMARIES_MAX_BYTES, SUMMARY_CLIENTS_MAX, SUMMARY_CLIENTS_MAX_BYTES, SUMMARY_COUNTS_MAX,
+    ANNOTATIONS_PER_READ, HISTORY_PAGE_BYTES, PAGE_SUMMARIES_MAX_BYTES, SUMMARY_CLIENTS_MAX, SUMMARY_CLIENTS_MAX_BYTES,
+    SUMMARY_COUNTS_MAX,
 };
 use crate::model::annotation::{Annotation, AnnotationAction, Method, Summary, SummaryCounts};
 use crate::model::message::{Content, Entry, Extras, Kind};
@@ -309,29 +310,36 @@ fn page(
     let mut page = HistoryPage { epoch, entries: Packed::default(), slices: Vec::new(), next: None };
     let (from, skip) = query.after.map_or((Position::ZERO, 0), |(position, index)| (position, index + 1));
     let (mut room, mut last) = (query.limit, None);
-    // One more than can be needed: the first may have been read, and the last says that there are more.
-    for packed in store.annotations(target, from, query.limit + 2)? {
-        for entry in decoded(&packed)? {
-            let start = if entry.position == from { skip } else { 0 };
-            let end = entry.annotations().len().min(start + room);
-            if start >= entry.annotations().len() {
-                continue;
-            }
-            let is_full = !page.slices.is_empty() && page.entries.len() + packed.len() > HISTORY_PAGE_BYTES;
-            if room == 0 || is_full {
-                page.next = last;
-                return Ok(page);
-            }
-            page.entries.append(&packed);
-            page.slices.push((start, end));
-            (room, last) = (room - (end - start), Some((entry.position, end - 1)));
-            if end < entry.annotations().len() {
-                page.next = last;
-                return Ok(page);
+    let mut unread = from;
+    loop {
+        let read = store.annotations(target, unread, ANNOTATIONS_PER_READ)?;
+        let is_last = read.len() < ANNOTATIONS_PER_READ;
+        for packed in read {
+            for entry in decoded(&packed)? {
+                unread = Position(entry.position.0 + 1);
+                let start = if entry.position == from { skip } else { 0 };
+                let end = entry.annotations().len().min(start + room);
+                if start >= entry.annotations().len() {
+                    continue;
+                }
+                let is_full = !page.slices.is_empty() && page.entries.len() + packed.len() > HISTORY_PAGE_BYTES;
+                if room == 0 || is_full {
+                    page.next = last;
+                    return Ok(page);
+                }
+                page.entries.append(&packed);
+                page.slices.push((start, end));
+                (room, last) = (room - (end - start), Some((entry.position, end - 1)));
+                if end < entry.annotations().len() {
+                    page.next = last;
+                    return Ok(page);
+                }
             }
         }
+        if is_last {
+            return Ok(page);
+        }
     }
-    Ok(page)
 }
 
 /// What a message's annotations come to, in as many bytes as readers can be sent.
