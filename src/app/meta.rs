@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::statistics;
 use super::store::{Store, StoreError};
+use crate::base::pause;
 use crate::limits::{META_MINUTES_MAX, META_STATS_MS, STATS_OBSERVED_MS};
 use crate::model::name::{AppId, ChannelName, LIFECYCLE, LOG, META, METACHANNELS, STATISTICS};
 use crate::rpc::{HookReport, HookStanding, StatsQuery};
@@ -115,7 +116,7 @@ impl Meta {
         if let Some(over) = self.open.take_if(|minute| closes_ms(*minute) <= now_ms) {
             self.count(over);
         }
-        if !self.changed.is_empty() && self.stats_due_ms() <= now_ms {
+        if !self.changed.is_empty() && pause::is_over(self.stats_due_ms(), META_STATS_MS, now_ms) {
             self.told_ms = now_ms;
             for minute in std::mem::take(&mut self.changed) {
                 let query = StatsQuery { unit: Unit::Minute, from: minute, to: minute, forwards: true, limit: 1 };

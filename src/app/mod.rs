@@ -29,6 +29,7 @@ pub use meta::Told;
 pub use unbanned::Unbanned;
 
 use crate::auth::{App, Ban, Bans, Revocation, Revocations};
+use crate::base::pause;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{
     BANS_PAGE_MAX, NONCES_MAX, NOTICE_MAX_REVOCATIONS, NOTICE_RETRY_MS, NOTICES_AT_ONCE_MAX, REVOCATIONS_MAX,
@@ -202,12 +203,13 @@ impl Registrar {
 
     /// The relays that are to be told something now, and what.
     pub fn notices(&mut self, store: &mut impl Store, now_ms: u64) -> Result<Vec<Tell>, StoreError> {
+        let is_due = |due_ms| pause::is_over(due_ms, NOTICE_RETRY_MS, now_ms);
         let behind = |watcher: &Watcher| watcher.told < self.revision;
-        let in_flight = self.watchers.iter().filter(|watcher| behind(watcher) && watcher.due_ms > now_ms).count();
+        let in_flight = self.watchers.iter().filter(|watcher| behind(watcher) && !is_due(watcher.due_ms)).count();
         let room = NOTICES_AT_ONCE_MAX.saturating_sub(in_flight);
-        let is_due = |watcher: &&mut Watcher| watcher.told < self.revision && watcher.due_ms <= now_ms;
+        let is_owed = |watcher: &&mut Watcher| watcher.told < self.revision && is_due(watcher.due_ms);
         let mut due: Vec<(RelayName, u64, u64)> = Vec::new();
-        for watcher in self.watchers.iter_mut().filter(is_due).take(room) {
+        for watcher in self.watchers.iter_mut().filter(is_owed).take(room) {
             watcher.due_ms = now_ms + NOTICE_RETRY_MS;
             due.push((watcher.relay.clone(), watcher.ticket, watcher.told));
         }
@@ -261,7 +263,7 @@ impl Registrar {
 
     /// Forgets what has no effect any more.
     pub fn tick(&mut self, store: &mut impl Store, now_ms: u64) -> Result<(), StoreError> {
-        match self.sweep_at_ms.is_some_and(|at_ms| at_ms <= now_ms) {
+        match self.sweep_at_ms.is_some_and(|at_ms| pause::is_over(at_ms, SWEEP_INTERVAL_MS, now_ms)) {
             true => self.sweep(store, now_ms),
             false => Ok(()),
         }
@@ -446,7 +448,7 @@ impl Registrar {
     }
 
     fn plan_sweep(&mut self, now_ms: u64) {
-        let planned = self.sweep_at_ms.filter(|at_ms| *at_ms > now_ms);
+        let planned = self.sweep_at_ms.filter(|at_ms| !pause::is_over(*at_ms, SWEEP_INTERVAL_MS, now_ms));
         self.sweep_at_ms = self.holds_what_ends().then(|| planned.unwrap_or(now_ms + SWEEP_INTERVAL_MS));
     }
 

@@ -1,10 +1,11 @@
-//! What any room needs: stored formats with a version per type, small collections, budgets and rates, and addresses
-//! that this server calls.
+//! What any room needs: stored formats with a version per type, small collections, budgets, rates and pauses, and
+//! addresses that this server calls.
 
 pub mod cache;
 pub mod counted;
 pub mod endpoint;
 pub mod maps;
+pub mod pause;
 pub mod pinned;
 pub mod rate;
 

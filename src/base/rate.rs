@@ -4,6 +4,7 @@
 //! not be kept at all. [`Debt`] counts what was used already, and may exceed any bound.
 
 use crate::base::maps::HashMap;
+use crate::base::pause;
 use std::borrow::Borrow;
 use std::hash::Hash;
 
@@ -97,7 +98,9 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
         K: Borrow<Q>,
     {
         let full_at_ms = self.full_at_ms.get(key).copied().unwrap_or_default();
-        full_at_ms.saturating_sub(now_ms) + self.rate.interval_ms <= self.rate.burst * self.rate.interval_ms
+        // One that is further from full than an empty one was emptied by a clock that was set back since.
+        let empty_ms = self.rate.burst * self.rate.interval_ms;
+        pause::is_over(full_at_ms, empty_ms, now_ms) || full_at_ms - now_ms + self.rate.interval_ms <= empty_ms
     }
 
     /// It happened. An empty bucket stays empty.
@@ -108,8 +111,10 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
         if self.full_at_ms.len() >= self.max && !self.full_at_ms.contains_key(&key) {
             self.make_room(now_ms);
         }
+        let empty_ms = self.rate.burst * self.rate.interval_ms;
         let full_at_ms = self.full_at_ms.entry(key).or_default();
-        *full_at_ms = (*full_at_ms).max(now_ms) + self.rate.interval_ms;
+        let is_full = pause::is_over(*full_at_ms, empty_ms, now_ms);
+        *full_at_ms = if is_full { now_ms } else { *full_at_ms } + self.rate.interval_ms;
     }
 
     fn make_room(&mut self, now_ms: u64) {

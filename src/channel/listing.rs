@@ -5,6 +5,7 @@
 
 use super::store::{Store, StoreError};
 use super::{Channel, Meta};
+use crate::base::pause;
 use crate::limits::{ACTIVE_MS, LISTING_PAUSE_MS};
 
 /// What is under way between the channel and the list.
@@ -34,9 +35,8 @@ impl Channel {
             self.listing.wait_until_ms = 0;
             return None;
         }
-        // A clock that was set back must not put it off.
-        let must_wait = (now_ms + 1..=now_ms + LISTING_PAUSE_MS).contains(&self.listing.wait_until_ms);
-        if self.listing.is_told || must_wait {
+        let may_go = pause::is_over(self.listing.wait_until_ms, LISTING_PAUSE_MS, now_ms);
+        if self.listing.is_told || !may_go {
             return None;
         }
         if !is_used && self.remember_listed(store, false).is_err() {

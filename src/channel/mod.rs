@@ -29,6 +29,7 @@ pub mod store;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::base::pause;
 use crate::base::pinned::{self, Unreadable, Versioned};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{DELIVERY_MAX_BYTES, DIRECT_RELAYS_MAX, TRIM_PAUSE_MS};
@@ -361,9 +362,8 @@ impl Channel {
 
     /// Not at each tick: rows that were spared, to write others in their place, are deleted the next time.
     fn trims_now(&self, now_ms: u64) -> bool {
-        // A clock that was set back must not put it off.
-        let may_trim = self.trim_at_ms <= now_ms || self.trim_at_ms > now_ms + TRIM_PAUSE_MS;
-        may_trim && self.log.deadline(&self.meta.rules).is_some_and(|due_ms| due_ms <= now_ms)
+        pause::is_over(self.trim_at_ms, TRIM_PAUSE_MS, now_ms)
+            && self.log.deadline(&self.meta.rules).is_some_and(|due_ms| due_ms <= now_ms)
     }
 
     /// When [`Channel::tick`] is next needed.

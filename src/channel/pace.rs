@@ -9,6 +9,7 @@
 
 use super::log::Log;
 use super::{Channel, Rules};
+use crate::base::pause;
 use crate::limits::{DELIVERY_TIMEOUT_MS, PACE_MAX_BYTES};
 use crate::model::serial::Position;
 
@@ -30,8 +31,7 @@ impl Pace {
     /// How far deliveries may go now.
     pub fn open(&mut self, log: &Log, rules: &Rules, now_ms: u64) -> Position {
         let interval_ms = u64::from(rules.interval_ms);
-        // An end that is further away than an interval was set by a clock that stepped back since.
-        let is_over = self.until_ms <= now_ms || self.until_ms > now_ms + interval_ms;
+        let is_over = pause::is_over(self.until_ms, interval_ms, now_ms);
         let is_full = log.taken_in().saturating_sub(self.taken_in) > PACE_MAX_BYTES;
         if self.open < log.tip() && (is_over || is_full) {
             *self = Pace { open: log.tip(), until_ms: now_ms + interval_ms, taken_in: log.taken_in() };

@@ -11,6 +11,7 @@ use super::store::Store;
 use super::{Channel, Effect, Ticket, history, storage_failed};
 use crate::auth::Source;
 use crate::base::maps::HashMap;
+use crate::base::pause;
 use crate::error::Code;
 use crate::limits::{HISTORY_PAGE_BYTES, WAITING_READERS_MAX};
 use crate::model::message::{Entry, Kind};
@@ -108,7 +109,8 @@ impl Channel {
             }
         }
         self.readers.seen = self.tip();
-        let is_over = |reader: &mut Reader| reader.until_ms <= now_ms;
+        let is_over =
+            |reader: &mut Reader| pause::is_over(reader.until_ms, reader.query.wait_ms.unwrap_or_default(), now_ms);
         for reader in self.readers.waiting.extract_if(.., is_over) {
             let nothing = history::page_of(&self.meta, &reader.query, &[], reader.after, self.readers.seen);
             effects.push(Effect::Page(reader.ticket, Ok(nothing)));

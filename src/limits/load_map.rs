@@ -24,6 +24,9 @@ pub const POLLER_CONNECTS: u32 = 4;
 /// Shards of one app in one region: 256 times 6,000 connections are 1.5 million, in each of nine regions.
 pub const SHARDS_MAX: u16 = 256;
 
+/// How long a relay that takes in as many as it can asks others to wait: the rest of a second.
+pub const BUSY_MAX_MS: u64 = 1_000;
+
 /// How long a router remembers that a relay was full. So long a crowd that left leaves relays half empty.
 pub const FULL_KEPT_MS: u64 = 60 * 1_000;
 

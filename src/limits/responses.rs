@@ -63,5 +63,6 @@ pub const RESPONSE_MAX_BYTES: usize = 256 * 1024;
 const _: () = assert!(COMET_BODY_MAX_BYTES * 4 <= BODIES_MAX_BYTES, "a long body leaves room for others");
 const _: () = assert!((OBJECTS_MAX_BYTES as usize) < LINK_ROOMY_MAX_BYTES, "all values of a channel's objects wait");
 const _: () = assert!(FRAME_MAX_BYTES * 3 / 2 < LINK_QUEUE_MAX_BYTES, "any frame waits, and a farewell behind it");
+const _: () = assert!(LINK_PROBE_MS >= LINK_ABSENT_MS && LINK_PROBE_MS >= LINK_STALL_MS, "the longest patience");
 const _: () = assert!(LINK_PROBE_MS + LINK_ABSENT_MS + GRACE_MS <= GHOST_MAX_MS, "who left a poll is no ghost");
 const _: () = assert!(LINK_PROBE_MS + LINK_STALL_MS + GRACE_MS <= GHOST_MAX_MS, "nor who left a stream");

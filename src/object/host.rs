@@ -158,10 +158,14 @@ impl<S: Store + RelayStore> Host<S> {
 
     /// One turn of the event loop.
     pub fn turn(&mut self, input: Input, now_ms: u64) -> Vec<Output> {
+        let was_set_back = now_ms < self.now_ms;
         self.now_ms = now_ms;
-        match self.take(input) {
-            Turn::Goes => self.finish(),
-            Turn::Ends => {}
+        if was_set_back {
+            self.look();
+        }
+        let goes_on = matches!(self.take(input), Turn::Goes);
+        if goes_on || was_set_back {
+            self.finish();
         }
         std::mem::take(&mut self.outputs)
     }

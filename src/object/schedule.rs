@@ -107,13 +107,18 @@ impl<S: Store + RelayStore> Host<S> {
             return Turn::Goes;
         }
         self.refresh_rules();
+        self.look();
+        self.end_spent();
+        Turn::Goes
+    }
+
+    /// Does what is due; when the clock was set back, too: pauses begin anew then, and the alarm is to follow them.
+    pub(super) fn look(&mut self) {
         self.relay_does(Relay::tick);
         let effects = self.links.tick(self.now_ms);
         self.link_effects(effects);
         self.channel_does(Channel::tick);
         self.watch_again();
-        self.end_spent();
-        Turn::Goes
     }
 
     /// Lets go of a channel that nobody uses, unless clients may be here: what is stored proves their keys.

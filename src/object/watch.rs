@@ -6,6 +6,7 @@ use std::rc::Rc;
 use super::host::{Asked, Host, failed};
 use super::store::{RelayStore, StoreError};
 use crate::app;
+use crate::base::pause;
 use crate::channel::store::Store;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::WATCH_PAUSE_MS;
@@ -31,10 +32,9 @@ impl<S: Store + RelayStore> Host<S> {
         app.is_some_and(|app| !app.is_revocable(&opening.grant))
     }
 
-    /// Whether the app was asked a short while ago, in vain. A clock that was set back must not make it longer.
+    /// Whether the app was asked a short while ago, in vain.
     pub(super) fn is_watch_delayed(&self) -> bool {
-        let now_ms = self.now_ms;
-        self.watch_at_ms.is_some_and(|at_ms| (now_ms + 1..=now_ms + WATCH_PAUSE_MS).contains(&at_ms))
+        self.watch_at_ms.is_some_and(|at_ms| !pause::is_over(at_ms, WATCH_PAUSE_MS, self.now_ms))
     }
 
     pub(super) fn watch_later(&mut self) {

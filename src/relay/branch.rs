@@ -19,6 +19,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::calls::Pending;
 use super::feed::Feed;
 use super::{Effect, Relay};
+use crate::base::pause;
 use crate::error::Code;
 use crate::limits::{
     BRANCH_RETRY_MS, BRANCH_TAIL_MAX_BYTES, BRANCHES_TAIL_MAX_BYTES, DELIVERY_MAX_BYTES, FOLLOWERS_MAX,
@@ -224,7 +225,8 @@ impl Relay {
         for channel in channels {
             let Some(branch) = self.tree.branches.get_mut(&channel) else { continue };
             branch.feeds.tick(self.now_ms);
-            branch.subscribe_at_ms = branch.subscribe_at_ms.filter(|at_ms| *at_ms > self.now_ms);
+            branch.subscribe_at_ms =
+                branch.subscribe_at_ms.filter(|at_ms| !pause::is_over(*at_ms, BRANCH_RETRY_MS, self.now_ms));
             match branch.subscribe_at_ms {
                 None => self.grow(&channel),
                 Some(_) => self.feed_branch(&channel),

@@ -148,6 +148,7 @@ impl Relay {
         };
         let Restored { mut session, checkpoints } = restored;
         session.void_at_ms = self.void_at_ms(&session.grant);
+        session.set_back(now_ms);
         #[cfg(feature = "mqtt")]
         self.recall_mqtt(socket, &mut session, busy);
         if session.generations.replaces().is_none() {

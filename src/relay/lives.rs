@@ -214,6 +214,11 @@ impl Lives {
         }
     }
 
+    pub fn set_back(&mut self, now_ms: u64) {
+        self.not_before_ms = now_ms.min(self.not_before_ms);
+        self.watch_ms = self.watch_ms.map(|watch_ms| now_ms.min(watch_ms));
+    }
+
     fn end_lost(&mut self, now_ms: u64) {
         if self.lost_due_ms.is_none_or(|due_ms| due_ms > now_ms) {
             return;

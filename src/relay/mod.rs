@@ -313,7 +313,11 @@ impl Relay {
 
     /// Does what is due: heartbeats, token renewals and expiries, repeated calls.
     pub fn tick(&mut self, now_ms: u64) -> Vec<Effect> {
+        let was_set_back = now_ms < self.now_ms;
         self.now_ms = now_ms;
+        if was_set_back {
+            self.set_back();
+        }
         self.tick_sessions();
         #[cfg(feature = "mqtt")]
         self.tick_mqtt();
@@ -324,13 +328,19 @@ impl Relay {
         self.collected(self.now_ms)
     }
 
+    /// The clock was set back, and what has no pause of its own is looked at now. Heartbeats begin anew: who was sent
+    /// one has all the time to answer it.
+    fn set_back(&mut self) {
+        self.sessions.values_mut().for_each(|session| session.set_back(self.now_ms));
+        let soon = [&mut self.sessions_due_ms, &mut self.flow.due_ms];
+        soon.into_iter().for_each(|due_ms| *due_ms = due_ms.map(|due_ms| due_ms.min(self.now_ms)));
+        self.lives.set_back(self.now_ms);
+    }
+
     /// Sends the calls that are due, whatever they waited for, and what is due of syncs.
     pub fn collected(&mut self, now_ms: u64) -> Vec<Effect> {
         self.now_ms = now_ms;
-        let due = |(name, publisher): (&ChannelName, &Publisher)| {
-            let due_ms = publisher.due_ms().or(publisher.collects_until_ms());
-            due_ms.filter(|due| *due <= self.now_ms).map(|_| name.clone())
-        };
+        let due = |(name, publisher): (&ChannelName, &Publisher)| publisher.is_due(self.now_ms).then(|| name.clone());
         let channels: Vec<ChannelName> = self.queue.publishers.iter().filter_map(due).collect();
         channels.into_iter().for_each(|channel| self.send_publishes(&channel));
         self.tick_branches();

@@ -10,6 +10,7 @@ use super::attachment::{Attachment, State};
 use super::session::Session;
 use super::{Effect, Pending, Relay, SocketId};
 use crate::auth::Operations;
+use crate::base::pause;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{OCCUPANCY_FLIP_MS, OCCUPANCY_INTERVAL_MS};
 use crate::model::flags::Modes;
@@ -63,7 +64,8 @@ impl Reports {
         }
         let flips = self.reported.is_some_and(|reported| self.local_occupancy.turns(&reported));
         let pause_ms = if flips { OCCUPANCY_FLIP_MS } else { OCCUPANCY_INTERVAL_MS };
-        Some((self.reported_at_ms + pause_ms).max(now_ms))
+        let due_ms = self.reported_at_ms + pause_ms;
+        Some(if pause::is_over(due_ms, pause_ms, now_ms) { now_ms } else { due_ms })
     }
 }
 
@@ -130,7 +132,7 @@ impl Relay {
     }
 
     pub(super) fn tick_reports(&mut self) {
-        if self.reports_due_ms.is_none_or(|due_ms| due_ms > self.now_ms) {
+        if self.reports_due_ms.is_none_or(|due_ms| !pause::is_over(due_ms, OCCUPANCY_INTERVAL_MS, self.now_ms)) {
             return;
         }
         self.reports_due_ms = None;

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::SocketId;
 use super::outbox::Place;
+use crate::base::pause;
 use crate::limits::{BUSY_PUBLISHES, PUBLISH_CALL_MAX_BYTES};
 use crate::model::name::ChannelName;
 use crate::rpc::Publish;
@@ -135,8 +136,8 @@ impl Publisher {
     pub fn next(&mut self, ticket: Ticket, now_ms: u64) -> Option<Vec<Publish>> {
         match self.state {
             State::InFlight(_) => return None,
-            State::Waiting { until_ms } if until_ms > now_ms => return None,
-            State::Collecting { until_ms, enough } if until_ms > now_ms && self.queue.len() < enough => return None,
+            State::Waiting { .. } if !self.is_due(now_ms) => return None,
+            State::Collecting { enough, .. } if !self.is_due(now_ms) && self.queue.len() < enough => return None,
             State::Waiting { .. } => {}
             State::Collecting { .. } | State::Idle => self.take(now_ms),
         }
@@ -197,6 +198,16 @@ impl Publisher {
         }
         self.state = State::Waiting { until_ms: now_ms + pause };
         failed
+    }
+
+    /// Whether what it waited for is over.
+    pub fn is_due(&self, now_ms: u64) -> bool {
+        match self.state {
+            State::Waiting { until_ms } | State::Collecting { until_ms, .. } => {
+                pause::is_over(until_ms, RETRY_MAX_MS, now_ms)
+            }
+            State::Idle | State::InFlight(_) => false,
+        }
     }
 
     /// When a failed call is to be sent again.

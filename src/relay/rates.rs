@@ -4,6 +4,7 @@
 
 use super::{Relay, SocketId};
 use crate::base::maps::HashMap;
+use crate::base::pause;
 use crate::base::rate::{Debt, Flow};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{CLIENTS_COUNTED_MAX, KEPT_OUT_FIRST_MS, KEPT_OUT_MAX_MS, REFUSED_FLOW};
@@ -67,7 +68,8 @@ impl Said {
         now_ms: u64,
     ) -> Result<(), ErrorInfo> {
         let key = [channel.plain(), "\n", name].concat();
-        let wait_ms = self.turns.get(&key).map_or(0, |until_ms| until_ms.saturating_sub(now_ms));
+        let waits = |until_ms: &&u64| !pause::is_over(**until_ms, interval_ms.into(), now_ms);
+        let wait_ms = self.turns.get(&key).filter(waits).map_or(0, |until_ms| until_ms - now_ms);
         let mode = format!("slow mode: a client says one message in {interval_ms} ms here");
         match (wait_ms, messages) {
             (0, 0 | 1) => {}
@@ -118,8 +120,9 @@ impl Said {
 
     /// Whether a client may come in. Fails with 42910 when it was sent away a moment ago.
     pub(super) fn admit(&self, name: Option<&str>, now_ms: u64) -> Result<(), ErrorInfo> {
-        let until_ms = name.and_then(|name| self.kept_out.get(name)).map_or(0, |(until_ms, _)| *until_ms);
-        match until_ms.saturating_sub(now_ms).div_ceil(1_000) {
+        let is_kept_out = |(until_ms, _): &&(u64, u32)| !pause::is_over(*until_ms, KEPT_OUT_MAX_MS, now_ms);
+        let kept_out = name.and_then(|name| self.kept_out.get(name)).filter(is_kept_out);
+        match kept_out.map_or(0, |(until_ms, _)| until_ms - now_ms).div_ceil(1_000) {
             0 => Ok(()),
             wait_s => {
                 let text = format!("this client was sent away for being too fast; try again in {wait_s} s");

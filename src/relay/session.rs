@@ -402,6 +402,14 @@ impl Session {
         if self.bounce.is_some() { action::PING } else { action::HEARTBEAT }
     }
 
+    /// The clock was set back to this time: what it was sent before counts as sent now.
+    pub fn set_back(&mut self, now_ms: u64) {
+        self.last_sent_ms = now_ms.min(self.last_sent_ms);
+        if let Some(bounce) = &mut self.bounce {
+            bounce.pinged_ms = now_ms.min(bounce.pinged_ms);
+        }
+    }
+
     pub fn pinged(&mut self, now_ms: u64) {
         if let Some(bounce) = &mut self.bounce {
             **bounce = Bounce { pinged_ms: now_ms, answered: false };

@@ -16,6 +16,7 @@
 //! ```
 
 use crate::base::maps::SortedMap;
+use crate::base::pause;
 use crate::limits::{CARRIED_CHECK_MS, DELIVERY_RETRY_MAX_MS, DELIVERY_TIMEOUT_MS};
 use crate::model::serial::Position;
 use crate::rpc::{Delivered, Delivery, RelayName, Standing};
@@ -207,9 +208,16 @@ impl Feeds {
     /// Retries what is due and gives up waiting for answers that don't come.
     pub fn tick(&mut self, now_ms: u64) {
         for feed in self.feeds.values_mut() {
-            match feed.state {
-                State::InFlight { sent_at_ms, .. } if sent_at_ms + DELIVERY_TIMEOUT_MS <= now_ms => feed.fail(now_ms),
-                State::Waiting { until_ms } if until_ms <= now_ms => feed.state = State::Idle,
+            match &mut feed.state {
+                State::InFlight { sent_at_ms, .. } => {
+                    *sent_at_ms = now_ms.min(*sent_at_ms);
+                    if *sent_at_ms + DELIVERY_TIMEOUT_MS <= now_ms {
+                        feed.fail(now_ms);
+                    }
+                }
+                State::Waiting { until_ms } if pause::is_over(*until_ms, DELIVERY_RETRY_MAX_MS, now_ms) => {
+                    feed.state = State::Idle;
+                }
                 _ => {}
             }
         }
@@ -228,8 +236,7 @@ impl Feeds {
     ) -> Vec<Feeding> {
         let mut feedings = Vec::new();
         for (relay, feed) in self.feeds.iter_mut() {
-            // One that is further away than it can be was set by a clock that stepped back since.
-            if feed.check_at_ms().is_some_and(|at_ms| at_ms <= now_ms || at_ms > now_ms + CARRIED_CHECK_MS) {
+            if feed.check_at_ms().is_some_and(|at_ms| pause::is_over(at_ms, CARRIED_CHECK_MS, now_ms)) {
                 feed.progress = Progress::Probing;
             }
             let wanted = feed.cursor < tip || feed.progress == Progress::Probing;

@@ -16,8 +16,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::base::cache::Cache;
+use crate::base::pause;
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{FOLLOWERS_MAX, FULL_KEPT_MS, MQTT_HOMES, SHARDS_MAX, SPREAD_MAX_KNOWN};
+use crate::limits::{BUSY_MAX_MS, FOLLOWERS_MAX, FULL_KEPT_MS, MQTT_HOMES, SHARDS_MAX, SPREAD_MAX_KNOWN};
 use crate::model::name::{AppId, ChannelName};
 use crate::rpc::connection_key::ConnectionKey;
 use crate::rpc::{Address, Refusal, RelayName, RelayObject};
@@ -185,7 +186,7 @@ impl LoadMap {
         }
         if let Some(channel) = &placement.channel {
             let mark = self.mark(placement, channel, now_ms);
-            if mark.full_until_ms <= now_ms {
+            if pause::is_over(mark.full_until_ms, FULL_KEPT_MS, now_ms) {
                 return mark.unless_busy(channel.clone(), now_ms);
             }
         }
@@ -195,11 +196,9 @@ impl LoadMap {
             let (mut has_room, mut idle) = (false, Vec::new());
             for index in first_of(tier)..first_of(tier + 1) {
                 let mark = marks.get(usize::from(index)).copied().unwrap_or_default();
-                if mark.full_until_ms > now_ms {
-                    continue;
-                }
-                has_room = true;
-                if mark.busy_until_ms <= now_ms {
+                let is_open = pause::is_over(mark.full_until_ms, FULL_KEPT_MS, now_ms);
+                has_room |= is_open;
+                if is_open && pause::is_over(mark.busy_until_ms, BUSY_MAX_MS, now_ms) {
                     idle.push(index);
                 }
             }
@@ -248,7 +247,7 @@ impl LoadMap {
 
 impl Mark {
     fn unless_busy(self, place: Place, now_ms: u64) -> Result<Place, ErrorInfo> {
-        if self.busy_until_ms > now_ms { Err(paced()) } else { Ok(place) }
+        if pause::is_over(self.busy_until_ms, BUSY_MAX_MS, now_ms) { Ok(place) } else { Err(paced()) }
     }
 }
 

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use super::Mode;
 use crate::base::counted::Counted;
 use crate::base::maps::HashMap;
+use crate::base::pause;
 use crate::error::{Code, ErrorInfo};
 use crate::http::Reply;
 use crate::limits::{
@@ -256,7 +257,9 @@ impl Links {
 
     /// Looks whether readers are still there, and gives up those that are not.
     pub fn tick(&mut self, now_ms: u64) -> Vec<Effect> {
-        if self.due_ms.is_some_and(|due_ms| due_ms <= now_ms) {
+        if self.due_ms.is_some_and(|due_ms| pause::is_over(due_ms, LINK_PROBE_MS, now_ms)) {
+            // Nobody is given up because the clock was set back.
+            self.links.iter_mut().for_each(|(_, link)| link.since_ms = now_ms.min(link.since_ms));
             let due = |(socket, link): &(SocketId, Box<Link>)| (link.due_ms() <= now_ms).then_some(*socket);
             let sockets: Vec<SocketId> = self.links.iter().filter_map(due).collect();
             for socket in sockets {

@@ -209,6 +209,23 @@ fn what_goes_one_by_one_waits_for_the_receiver_alone() {
 }
 
 #[test]
+fn a_clock_that_is_set_back_holds_up_no_events() {
+    let mut world = World::new(13, &json!({}), |_| Does::Takes);
+    world.publish("a".to_owned());
+    world.run_for(50);
+    assert_eq!(world.data(), ["a"]);
+    world.set_back(HOOK_RETRY_MAX_MS);
+    world.publish("b".to_owned());
+    world.run_for(50);
+    assert_eq!(world.data(), ["a", "b"]);
+    // Nor is a request that is under way made again.
+    world.publish("c".to_owned());
+    world.set_back(HOOK_RETRY_MAX_MS);
+    world.run_for(HOOK_RETRY_MAX_MS);
+    assert_eq!((world.data().len(), world.posts), (3, 3));
+}
+
+#[test]
 fn a_webhook_costs_a_publish_nothing_and_a_request_one_row() {
     let mut world = World::new(5, &json!({}), |_| Does::Takes);
     world.publish("a".to_owned());

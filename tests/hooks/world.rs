@@ -254,6 +254,13 @@ impl World {
         true
     }
 
+    /// The clock is set back, of which timers and calls know nothing.
+    pub fn set_back(&mut self, ms: u64) {
+        self.now_ms -= ms;
+        self.timers.iter_mut().for_each(|(at_ms, ..)| *at_ms -= ms);
+        self.answers.iter_mut().for_each(|(at_ms, ..)| *at_ms -= ms);
+    }
+
     pub fn run_for(&mut self, ms: u64) {
         let until_ms = self.now_ms + ms;
         let mut steps = 0;

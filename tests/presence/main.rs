@@ -15,6 +15,7 @@ mod support {
 mod world;
 
 mod ahead;
+mod clocks;
 mod events;
 mod ghosts;
 mod occupancy;

@@ -93,6 +93,12 @@ impl Objects {
         self.now_ms = until_ms;
     }
 
+    /// The clocks are set back, of which timers know nothing.
+    pub fn set_back(&mut self, ms: u64) {
+        self.now_ms -= ms;
+        self.timers.iter_mut().for_each(|(at_ms, ..)| *at_ms -= ms);
+    }
+
     /// The next alarm or timer until then.
     fn next_due(&mut self, until_ms: u64) -> Option<(u64, usize, object::Input)> {
         let hosts = &self.hosts;

@@ -18,6 +18,7 @@ mod verdict;
 
 use crate::auth::{Events, Hook};
 use crate::base::endpoint::Endpoint;
+use crate::base::pause;
 use crate::base::pinned;
 use crate::channel::log::decoded;
 use crate::channel::state::State;
@@ -26,8 +27,8 @@ use crate::channel::store::{Store, StoreError, Stored};
 use crate::channel::{Channel, MEND_PAUSE_MS};
 use crate::error::Code;
 use crate::limits::{
-    HOOK_BATCH_MAX_BYTES, HOOK_BATCH_MAX_EVENTS, HOOK_BEHIND_MAX_BYTES, HOOK_BEHIND_MAX_MESSAGES, HOOK_LEASE_MS,
-    HOOK_LOOK_BYTES, HOOK_NEWS_PAUSE_MS,
+    HOOK_BATCH_MAX_BYTES, HOOK_BATCH_MAX_EVENTS, HOOK_BEHIND_MAX_BYTES, HOOK_BEHIND_MAX_MESSAGES, HOOK_INTERVAL_MS,
+    HOOK_LEASE_MS, HOOK_LOOK_BYTES, HOOK_NEWS_PAUSE_MS, HOOK_RETRY_AFTER_MAX_MS,
 };
 use crate::model::serial::Position;
 use crate::rpc::{DeadEvents, HookNews, HookOutcome, HookReport, HookRequest};
@@ -184,8 +185,9 @@ impl Channel {
     fn is_due(&self, hook: &Hook, now_ms: u64) -> bool {
         let hooks = &self.states.hooks;
         let Some(cursor) = hooks.row.cursors.iter().find(|cursor| cursor.hook == hook.id) else { return false };
-        let waits = cursor.failing.as_ref().is_some_and(|failing| failing.due_ms > now_ms);
-        let is_busy = hooks.sending(&hook.id).is_some() || hooks.pace_ms(&hook.id) > now_ms;
+        let is_over = |at_ms, pause_ms| pause::is_over(at_ms, pause_ms, now_ms);
+        let waits = cursor.failing.as_ref().is_some_and(|failing| !is_over(failing.due_ms, HOOK_RETRY_AFTER_MAX_MS));
+        let is_busy = hooks.sending(&hook.id).is_some() || !is_over(hooks.pace_ms(&hook.id), HOOK_INTERVAL_MS);
         !waits && !is_busy && hooks.is_behind(cursor, self.log.tip())
     }
 
@@ -419,7 +421,8 @@ impl Channel {
     /// What the app is to be told now. [`Channel::hooks_told`] gets to know whether it was.
     pub fn hook_news(&mut self, now_ms: u64) -> Option<HookNews> {
         let hooks = &mut self.states.hooks;
-        if self.stale || hooks.is_telling || hooks.news_at_ms > now_ms || !hooks.has_news() {
+        let may_tell = pause::is_over(hooks.news_at_ms, HOOK_NEWS_PAUSE_MS, now_ms);
+        if self.stale || hooks.is_telling || !may_tell || !hooks.has_news() {
             return None;
         }
         hooks.is_telling = true;

@@ -150,8 +150,11 @@ impl Channel {
 
     /// Requests whose outcome nobody will tell.
     pub(super) fn end_leases(&mut self, store: &mut impl Store, seed: &str, now_ms: u64) -> Result<(), StoreError> {
-        let is_over = |sending: &&Sending| sending.until_ms <= now_ms || sending.until_ms > now_ms + HOOK_LEASE_MS;
-        let over = self.states.hooks.sending.iter().filter(is_over);
+        // A clock that was set back ends none, nor does it make anybody wait longer.
+        self.states.hooks.sending.iter_mut().for_each(|sending| {
+            sending.until_ms = sending.until_ms.min(now_ms + HOOK_LEASE_MS);
+        });
+        let over = self.states.hooks.sending.iter().filter(|sending| sending.until_ms <= now_ms);
         let over: Vec<(String, u64)> = over.map(|sending| (sending.hook.clone(), sending.attempt)).collect();
         over.iter().try_for_each(|(hook, attempt)| {
             self.settle_post(store, (hook, *attempt), &HookOutcome::Unreachable, seed, now_ms)

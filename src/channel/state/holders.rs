@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 use super::State;
 use super::leaves::synthesized;
 use crate::base::maps::{HashMap, HashSet, SortedMap};
+use crate::base::pause;
 use crate::channel::log::Batch;
 use crate::channel::store::{Store, StoreError, Stored, StoredHolder};
 use crate::channel::{Channel, Effect};
@@ -28,6 +29,9 @@ use crate::rpc::{Lease, Probe, Probed, RelayName};
 
 /// When members are due whose connection has left: a time before all others, and no word of a relay is asked for.
 const LEFT_AT_MS: u64 = 0;
+
+/// How late it is looked at most whether an answer has come.
+const PROBE_LOOK_MS: u64 = 2 * PROBE_ANSWER_MS;
 
 #[derive(Debug)]
 pub struct Holders {
@@ -230,6 +234,7 @@ impl Holders {
             return None;
         }
         (holder.leaves_at_ms, holder.heard) = (Some(leaves_at_ms), probes);
+        holder.grace_ms = lease.grace_ms as u32;
         let watch = self.watches.get_mut(&lease.relay)?;
         watch.due_ms = watch.due_ms.min(leaves_at_ms);
         Some(leaves_at_ms)
@@ -239,7 +244,7 @@ impl Holders {
     fn ask(&mut self, channel: &ChannelName, now_ms: u64) -> Vec<Effect> {
         let Some(holders) = &self.holders else { return Vec::new() };
         let mut of_relay: HashMap<&RelayName, Vec<String>> = HashMap::default();
-        let is_due = |watch: &Watch| watch.asked.is_none() && watch.due_ms <= now_ms;
+        let is_due = |watch: &Watch| watch.asked.is_none() && pause::is_over(watch.due_ms, PROBE_INTERVAL_MS, now_ms);
         if self.watches.values().any(is_due) {
             for (connection_id, holder) in holders.iter().filter(|(_, holder)| !holder.has_left()) {
                 of_relay.entry(&holder.relay).or_default().push(connection_id.clone());
@@ -258,8 +263,11 @@ impl Holders {
         effects
     }
 
-    /// Relays that have been asked for too long, and the questions.
-    fn overdue(&self, now_ms: u64) -> Vec<(RelayName, u64)> {
+    /// Relays that have been asked for too long, and the questions. Where the clock was set back, they were asked now.
+    fn overdue(&mut self, now_ms: u64) -> Vec<(RelayName, u64)> {
+        for (_, since_ms) in self.watches.values_mut().filter_map(|watch| watch.asked.as_mut()) {
+            *since_ms = now_ms.min(*since_ms);
+        }
         let overdue = |(relay, watch): (&RelayName, &Watch)| match watch.asked {
             Some((attempt, since_ms)) if since_ms + PROBE_ANSWER_MS <= now_ms => Some((relay.clone(), attempt)),
             _ => None,
@@ -279,7 +287,11 @@ impl Holders {
         watch.asked = None;
         let silent_since_ms = match &answer {
             Some(_) => None,
-            None => Some(*watch.silent_since_ms.get_or_insert(since_ms)),
+            // No answer is missed long after it is due, unless the clock was set meanwhile.
+            None => {
+                let since_ms = since_ms.max(now_ms.saturating_sub(PROBE_LOOK_MS));
+                Some(now_ms.min(*watch.silent_since_ms.get_or_insert(since_ms)))
+            }
         };
         watch.silent_since_ms = silent_since_ms;
         watch.due_ms = now_ms + if answer.is_some() { PROBE_INTERVAL_MS } else { PROBE_PAUSE_MS };
@@ -319,10 +331,12 @@ impl Holder {
         verdict: &mut Verdict,
     ) {
         let grace_ms = u64::from(self.grace_ms);
+        // Where the clock was set back, the grace begins anew.
+        let leaves_at_ms = self.leaves_at_ms.map(|at_ms| at_ms.min(now_ms + grace_ms));
         let leaves_at_ms = match is_missing {
             Some(false) => None,
-            Some(true) => Some(self.leaves_at_ms.unwrap_or(now_ms + grace_ms)),
-            None => self.leaves_at_ms,
+            Some(true) => Some(leaves_at_ms.unwrap_or(now_ms + grace_ms)),
+            None => leaves_at_ms,
         };
         let ends_at_ms = match is_missing {
             Some(_) => leaves_at_ms,

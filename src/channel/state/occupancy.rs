@@ -6,6 +6,7 @@
 //! that have listeners, and is kept nowhere.
 
 use super::State;
+use crate::base::pause;
 use crate::channel::store::{Store, StoreError, Stored};
 use crate::channel::{Channel, Effect, Meta, Ticket};
 use crate::error::Code;
@@ -216,6 +217,9 @@ impl Channel {
     /// What follows from calls and answers: deliveries, and what those who count and those who listen wait for.
     pub fn follow_up(&mut self, store: &mut impl Store, now_ms: u64) -> Vec<Effect> {
         let mut effects = self.feed(store, now_ms);
+        for question in &mut self.states.occupants.open {
+            question.since_ms = now_ms.min(question.since_ms);
+        }
         let overdue = |question: &&Question| question.since_ms + PROBE_ANSWER_MS <= now_ms;
         let overdue: Vec<_> =
             self.states.occupants.open.iter().filter(overdue).map(|q| (q.relay.clone(), q.attempt)).collect();
@@ -252,7 +256,7 @@ impl Channel {
     }
 
     fn tell_listeners(&mut self, now_ms: u64, effects: &mut Vec<Effect>) {
-        let asks_all = self.states.occupants.ask_at_ms <= now_ms;
+        let asks_all = pause::is_over(self.states.occupants.ask_at_ms, PROBE_INTERVAL_MS, now_ms);
         let mut are_known = true;
         for relay in self.relays() {
             let is_known = self.states.occupants.knows(&relay);
@@ -266,10 +270,9 @@ impl Channel {
             self.states.occupants.ask_at_ms = now_ms + PROBE_INTERVAL_MS;
         }
         let sum = self.states.occupants.sum(self.states.holders.count());
-        if !are_known
-            || self.states.occupants.is_telling()
-            || self.states.occupants.due_ms(&sum).is_none_or(|due_ms| due_ms > now_ms)
-        {
+        // It may have been put off by a pause before it begins.
+        let is_due = |due_ms| pause::is_over(due_ms, 2 * OCCUPANCY_INTERVAL_MS, now_ms);
+        if !are_known || self.states.occupants.is_telling() || !self.states.occupants.due_ms(&sum).is_some_and(is_due) {
             return;
         }
         (self.states.occupants.told, self.states.occupants.told_at_ms) = (Some(sum), now_ms);

@@ -5,6 +5,7 @@
 //! over is forgotten once the app says that it has it, so that it gets all of it, some perhaps twice.
 
 use super::State;
+use crate::base::pause;
 use crate::channel::Channel;
 use crate::channel::store::{Change, Store, StoreError, Stored};
 use crate::error::{Code, ErrorInfo};
@@ -87,7 +88,10 @@ impl Channel {
         store: &mut impl Store,
         now_ms: u64,
     ) -> Option<((Position, usize), Vec<ChannelPush>)> {
-        if self.states.pushes.is_empty() || self.stale || self.states.pushes.due_at_ms > now_ms {
+        if self.states.pushes.is_empty()
+            || self.stale
+            || !pause::is_over(self.states.pushes.due_at_ms, CHANNEL_PUSH_PAUSE_MS, now_ms)
+        {
             return None;
         }
         self.states.pushes.due_at_ms = now_ms + CHANNEL_PUSH_PAUSE_MS;
