@@ -56,24 +56,21 @@ impl RelayStore for SqlStore {
         Ok(rows.first().map(watch))
     }
 
-    fn begin_watch(&mut self, Watching { watched, bans }: &Watching) -> Result<(), StoreError> {
-        self.database().exec(WATCH_SCHEMA, &[])?;
-        self.clear_bans()?;
-        self.save_bans(bans)?;
-        let config = watched.config.as_deref().unwrap_or_default();
-        let values = [number(watched.ticket), config.into()];
-        self.database().exec("INSERT OR REPLACE INTO watch (id, ticket, config) VALUES (0, ?, ?)", &values)?;
-        self.save_revocations(&watched.revocations)
+    /// All or nothing: with the watch and without what it says, whoever is kept out would come in.
+    fn begin_watch(&mut self, watching: &Watching) -> Result<(), StoreError> {
+        let (database, watching) = (self.database().clone(), watching.clone());
+        self.database().transaction(move || begin_watch(&database, &watching))
     }
 
     fn save_config(&mut self, config: &str) -> Result<(), StoreError> {
         self.database().exec("UPDATE watch SET config = ?", &[config.into()])
     }
 
+    /// The watch first: should the rest fail, too many are kept out, and not too few.
     fn end_watch(&mut self) -> Result<(), StoreError> {
-        self.clear_bans()?;
         self.database().exec("DELETE FROM watch", &[])?;
-        self.database().exec("DELETE FROM revoked", &[])
+        self.database().exec("DELETE FROM revoked", &[])?;
+        clear_bans(self.database())
     }
 
     fn revocations(&mut self) -> Result<Vec<Revocation>, StoreError> {
@@ -82,13 +79,7 @@ impl RelayStore for SqlStore {
     }
 
     fn save_revocations(&mut self, revocations: &[Revocation]) -> Result<(), StoreError> {
-        for revocation in revocations {
-            let target = format!("{} {}", revocation.key_name, String::from(revocation.target.clone()));
-            let values = [target.into(), number(revocation.forget_at_ms()), bytes(&pinned::encode(revocation))];
-            let query = "INSERT OR REPLACE INTO revoked (target, forget_at_ms, value) VALUES (?, ?, ?)";
-            self.database().exec(query, &values)?;
-        }
-        Ok(())
+        save_revocations(self.database(), revocations)
     }
 
     fn bans(&mut self) -> Result<Vec<Ban>, StoreError> {
@@ -100,16 +91,7 @@ impl RelayStore for SqlStore {
     }
 
     fn save_bans(&mut self, bans: &[Ban]) -> Result<(), StoreError> {
-        if bans.is_empty() {
-            return Ok(());
-        }
-        self.database().exec(BANS_SCHEMA, &[])?;
-        for ban in bans {
-            let values = [ban.key().into(), ban.until_ms.map_or(JsValue::NULL, number), bytes(&pinned::encode(ban))];
-            let query = "INSERT OR REPLACE INTO banned (subject, ends_at, value) VALUES (?, ?, ?)";
-            self.database().exec(query, &values)?;
-        }
-        self.database().exec("DELETE FROM banned WHERE ends_at = 0", &[])
+        save_bans(self.database(), bans)
     }
 
     fn forget_revocations(&mut self, now_ms: u64) -> Result<(), StoreError> {
@@ -195,12 +177,42 @@ impl RelayStore for SqlStore {
     }
 }
 
-impl SqlStore {
-    fn clear_bans(&mut self) -> Result<(), StoreError> {
-        match self.database().has_table("banned")? {
-            true => self.database().exec("DELETE FROM banned", &[]),
-            false => Ok(()),
-        }
+fn begin_watch(database: &Database, Watching { watched, bans }: &Watching) -> Result<(), StoreError> {
+    database.exec(WATCH_SCHEMA, &[])?;
+    clear_bans(database)?;
+    save_bans(database, bans)?;
+    let config = watched.config.as_deref().unwrap_or_default();
+    let values = [number(watched.ticket), config.into()];
+    database.exec("INSERT OR REPLACE INTO watch (id, ticket, config) VALUES (0, ?, ?)", &values)?;
+    save_revocations(database, &watched.revocations)
+}
+
+fn save_revocations(database: &Database, revocations: &[Revocation]) -> Result<(), StoreError> {
+    for revocation in revocations {
+        let target = format!("{} {}", revocation.key_name, String::from(revocation.target.clone()));
+        let values = [target.into(), number(revocation.forget_at_ms()), bytes(&pinned::encode(revocation))];
+        let query = "INSERT OR REPLACE INTO revoked (target, forget_at_ms, value) VALUES (?, ?, ?)";
+        database.exec(query, &values)?;
+    }
+    Ok(())
+}
+
+fn save_bans(database: &Database, bans: &[Ban]) -> Result<(), StoreError> {
+    if bans.is_empty() {
+        return Ok(());
+    }
+    database.exec(BANS_SCHEMA, &[])?;
+    for ban in bans {
+        let values = [ban.key().into(), ban.until_ms.map_or(JsValue::NULL, number), bytes(&pinned::encode(ban))];
+        database.exec("INSERT OR REPLACE INTO banned (subject, ends_at, value) VALUES (?, ?, ?)", &values)?;
+    }
+    database.exec("DELETE FROM banned WHERE ends_at = 0", &[])
+}
+
+fn clear_bans(database: &Database) -> Result<(), StoreError> {
+    match database.has_table("banned")? {
+        true => database.exec("DELETE FROM banned", &[]),
+        false => Ok(()),
     }
 }
 
