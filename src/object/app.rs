@@ -12,7 +12,7 @@ use crate::app::push::{self, Attempt, Outcome, Waiting};
 use crate::app::store::{Store, StoreError};
 use crate::app::{Registrar, Tell};
 use crate::error::Code;
-use crate::limits::{NOTICE_RETRY_MS, SECRET_MIN_BYTES};
+use crate::limits::{ALARM_PAUSE_MS, NOTICE_RETRY_MS, SECRET_MIN_BYTES};
 use crate::model::name::{AppId, ChannelName};
 use crate::rpc::{Answer, AppCall, AppRequest, AppResponse, ChannelCall, Noticed};
 use crate::stats::points::{Point, points};
@@ -63,6 +63,8 @@ pub enum AppInput {
     AlarmRefused {
         at_ms: u64,
     },
+    /// An [`AppOutput::Pause`] is over.
+    Paused,
 }
 
 /// What the platform is to do, in this order.
@@ -85,6 +87,10 @@ pub enum AppOutput {
     /// In the place of any other. Tell [`AppInput::AlarmRefused`] if that fails.
     SetAlarm {
         at_ms: u64,
+    },
+    /// Tell [`AppInput::Paused`] when so much time has passed.
+    Pause {
+        after_ms: u64,
     },
     /// What is due could not be done: the alarm must ring again.
     RepeatAlarm {
@@ -180,8 +186,12 @@ impl<S: Store + push::Store> AppHost<S> {
                 self.pursue(now_ms);
             }
             AppInput::Alarm => self.due(now_ms),
-            // The next event sets it.
-            AppInput::AlarmRefused { at_ms } => drop(self.alarm_at_ms.take_if(|known_ms| *known_ms == at_ms)),
+            // Set again after a pause: at once it would be refused again, and again.
+            AppInput::AlarmRefused { at_ms } => {
+                let refused = self.alarm_at_ms.take_if(|known_ms| *known_ms == at_ms);
+                self.outputs.extend(refused.map(|_| AppOutput::Pause { after_ms: ALARM_PAUSE_MS }));
+            }
+            AppInput::Paused => self.keep_alarm(now_ms),
         }
         std::mem::take(&mut self.outputs)
     }

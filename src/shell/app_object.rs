@@ -137,6 +137,10 @@ fn perform(object: &ObjectRef, output: AppOutput) {
                 }
             });
         }
+        AppOutput::Pause { after_ms } => {
+            let object = object.clone();
+            platform::after(after_ms, move || turn(&object, AppInput::Paused));
+        }
         // Only an alarm says so, and hears it.
         AppOutput::RepeatAlarm { .. } => {}
     }

@@ -12,7 +12,8 @@ use courtside::app::{NewApp, Registrar, Tell};
 use courtside::auth::{KeyName, Revocation, Target};
 use courtside::error::Code;
 use courtside::limits::{
-    NONCES_MAX, NOTICE_MAX_REVOCATIONS, NOTICE_RETRY_MS, NOTICES_AT_ONCE_MAX, SWEEP_INTERVAL_MS, WATCHERS_MAX,
+    ALARM_PAUSE_MS, NONCES_MAX, NOTICE_MAX_REVOCATIONS, NOTICE_RETRY_MS, NOTICES_AT_ONCE_MAX, SWEEP_INTERVAL_MS,
+    WATCHERS_MAX,
 };
 use courtside::model::name::{AppId, ChannelName};
 use courtside::object::{AppHost, AppInput, AppOutput, CallerId, Settings};
@@ -399,6 +400,18 @@ fn an_alarm_that_rings_too_early_is_set_again() {
     assert_eq!((set(&outputs), told(outputs).len()), (Some(again_ms), 1), "told again");
     assert_eq!(set(&host.turn(AppInput::AlarmRefused { at_ms: again_ms }, due_ms)), None, "not at once");
     assert_eq!(set(&call(&mut host, AppRequest::Config, due_ms)), Some(again_ms), "the next event sets it");
+}
+
+#[test]
+fn an_alarm_that_was_refused_is_set_again_after_a_pause() {
+    let (mut host, _) = owing();
+    let at_ms = NOW_MS + NOTICE_RETRY_MS;
+    let refused = host.turn(AppInput::AlarmRefused { at_ms }, NOW_MS);
+    assert!(matches!(refused[..], [AppOutput::Pause { after_ms: ALARM_PAUSE_MS }]), "{refused:?}");
+    assert_eq!(set(&host.turn(AppInput::Paused, NOW_MS + ALARM_PAUSE_MS)), Some(at_ms));
+    // One that was set since is still set.
+    assert!(host.turn(AppInput::AlarmRefused { at_ms: at_ms + 1 }, NOW_MS).is_empty());
+    assert_eq!(set(&host.turn(AppInput::Paused, NOW_MS + ALARM_PAUSE_MS)), None);
 }
 
 #[test]

@@ -115,6 +115,7 @@ impl World {
                 AppOutput::Attempt(attempt) => self.attempt(attempt),
                 AppOutput::MakeKeys => unreachable!("they are there"),
                 AppOutput::Measure(_) => unreachable!("nobody measures"),
+                AppOutput::Pause { .. } => unreachable!("its alarms are set"),
                 AppOutput::RepeatAlarm { reason } => unreachable!("its storage does not fail: {reason}"),
             }
         }
