@@ -72,6 +72,10 @@ impl Headers {
 /// SDKs that write the spaces of a path as a form has them. They write no plus of a name as it is.
 const WRITE_SPACES_AS_PLUS: [&str; 3] = ["ably-python/", "ably-ruby/", "ably-php/"];
 
+/// SDKs that wait only where the upgrade itself is refused. Told on a WebSocket to come back, that for Go does so at
+/// once, again and again, and that for Python waits until it takes the connection for dead.
+const WAIT_BY_STATUS: [&str; 2] = ["ably-go/", "ably-python/"];
+
 impl Request {
     /// A query parameter that is there and not empty.
     pub fn parameter(&self, name: &str) -> Option<&str> {
@@ -101,11 +105,20 @@ impl Request {
 
     /// The path, with its spaces as they should be.
     pub fn plain_path(&self) -> String {
-        let agent = self.headers.ably_agent.as_deref().unwrap_or_default();
-        match WRITE_SPACES_AS_PLUS.iter().any(|name| agent.contains(name)) {
+        match self.is_by(&WRITE_SPACES_AS_PLUS) {
             true => self.path.replace('+', "%20"),
             false => self.path.clone(),
         }
+    }
+
+    /// Whether this WebSocket is better not opened when its client is to come back later.
+    pub fn waits_by_status(&self) -> bool {
+        self.is_by(&WAIT_BY_STATUS)
+    }
+
+    fn is_by(&self, agents: &[&str]) -> bool {
+        let agent = self.headers.ably_agent.as_deref().unwrap_or_default();
+        agents.iter().any(|name| agent.contains(name))
     }
 
     /// Where SDKs find this server, in the fields that they read it from (protocol.md § 12.4).

@@ -306,7 +306,13 @@ async fn connect(arrival: &Arrival, env: &Env, way: Way) -> Result<RawResponse> 
         Ok(response) => Ok(response),
         Err(error) => {
             count_refused(known_app(env, &client).as_ref(), &error);
-            way.refuse(&error).map(RawResponse::from)
+            let refused = match way {
+                Way::WebSocket(_) if error.may_pass() && head.waits_by_status() => {
+                    write_reply(http::refuse(head, &error))
+                }
+                way => way.refuse(&error),
+            };
+            refused.map(RawResponse::from)
         }
     }
 }

@@ -3,7 +3,9 @@
  * who is where. The bounds of the deployment are set low, so that a few clients are a crowd.
  */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import test, { after } from 'node:test';
+import WebSocket from 'ws';
 import { Inbox, closed, connected, demoKey, inState, realtime, rest } from './clients.mjs';
 import { unlessKilled } from './kills.mjs';
 import { RawClient, action } from './raw_client.mjs';
@@ -179,6 +181,28 @@ test('a refusal is a frame that says to come back, and then the socket ends', as
   }
   for (const client of refused) assert.equal(await client.closed(), 1000);
   clients.forEach((client) => client.close());
+});
+
+test('an SDK that would not wait is refused the upgrade, which says the same', async (t) => {
+  const paced = await startRuntime(undefined, { variables: { RELAY_CONNECTS_PER_SECOND: '1' } });
+  t.after(() => paced.stop());
+  for (const agent of ['ably-go/1.3.0 go/1.24.0', 'ably-python/3.1.4 python/3.13.0']) {
+    const clients = Array.from({ length: 8 }, () => {
+      const socket = new WebSocket(`${paced.url.replace('http', 'ws')}/?key=${demoKey}`, { headers: { 'ably-agent': agent } });
+      t.after(() => socket.terminate());
+      return socket;
+    });
+    const answers = await Promise.all(clients.map((socket) => Promise.race([
+      once(socket, 'message').then(() => undefined),
+      once(socket, 'unexpected-response').then(([, response]) => [response.statusCode, response.headers['x-ably-errorcode']]),
+    ])));
+    const refused = answers.filter((answer) => answer !== undefined);
+    assert.ok(refused.length > 0, agent);
+    for (const answer of refused) assert.deepEqual(answer, [429, '42910'], agent);
+    const wrong = new WebSocket(`${paced.url.replace('http', 'ws')}/?key=demo.key1:wrong`, { headers: { 'ably-agent': agent } });
+    const frame = JSON.parse(String((await once(wrong, 'message'))[0]));
+    assert.deepEqual([frame.action, frame.error.statusCode], [action.ERROR, 401], 'what does not pass is said in the protocol');
+  }
 });
 
 test('over HTTP a refusal is an answer that says the same', async (t) => {
