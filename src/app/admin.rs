@@ -36,6 +36,10 @@ impl Registrar {
             }
             Act::Audit { before, limit } => Ok(AdminResponse::Audit(store.notes(before, limit)?)),
             Act::Configure(change) => self.configure(store, &change, configured)?,
+            Act::ForgetDead { channel } => {
+                store.forget_dead(channel.as_deref())?;
+                Ok(AdminResponse::Done)
+            }
         };
         if answer.is_ok()
             && let Some(note) = note

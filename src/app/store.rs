@@ -104,6 +104,9 @@ pub trait Store {
 
     /// By their numbers, and with their channels: so many before that number, the last first.
     fn dead(&mut self, before: u64, limit: usize) -> Result<Vec<(u64, String, Vec<u8>)>, StoreError>;
+
+    /// Drops those of a channel, or all, and overwrites what they held.
+    fn forget_dead(&mut self, channel: Option<&str>) -> Result<(), StoreError>;
 }
 
 /// Rows of statistics. Stored by number.

@@ -52,6 +52,7 @@ pub enum Door {
     /// An operator's: who is connected, a ban that is lifted, and other lists.
     Connections,
     Unban,
+    ForgetDead,
     Pages,
     /// A REST path with no parameters of its own.
     Plain,
@@ -295,6 +296,7 @@ impl Door {
             Door::Stats => [STATS, REST, ANYWHERE],
             Door::Connections => [CONNECTIONS, REST, ANYWHERE],
             Door::Unban => [&[("clientId", Read), ("channel", Read)], REST, ANYWHERE],
+            Door::ForgetDead => [&[("channel", Read)], REST, ANYWHERE],
             Door::Pages => [&[("limit", Read), ("cursor", Read)], REST, ANYWHERE],
             Door::Plain => [&[], REST, ANYWHERE],
         }

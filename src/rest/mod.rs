@@ -161,6 +161,7 @@ fn dispatch(request: &Request, route: Route, form: Form, context: &mut Context<'
         }
         Route::Admin(route) => admin::begin(request, route, form, context),
         Route::Webhooks(id) => webhooks::begin(request, id, form, context),
+        Route::DeadLetters(id) if request.method == "DELETE" => webhooks::forget(request, id, form, context),
         Route::DeadLetters(id) => webhooks::dead_letters(request, id, form, context),
         Route::Push(route) => push::begin(request, route, form, context),
         #[cfg(feature = "pusher")]

@@ -137,7 +137,8 @@ impl Route {
             Route::Messages(_) => "GET, POST, DELETE, OPTIONS",
             Route::RequestToken(_) | Route::Objects(_, None) | Route::Annotations(..) => "GET, POST, OPTIONS",
             Route::Stats | Route::Apps => "GET, POST, OPTIONS",
-            Route::Metrics | Route::Webhooks(_) | Route::DeadLetters(_) => "GET, OPTIONS",
+            Route::Metrics | Route::Webhooks(_) => "GET, OPTIONS",
+            Route::DeadLetters(_) => "GET, DELETE, OPTIONS",
             Route::Objects(_, Some(_)) | Route::ClientSummary(..) => "GET, OPTIONS",
             Route::Batch | Route::Publish(_) | Route::RevokeTokens(_) => "POST, OPTIONS",
             Route::Admin(route) => route.methods(),
@@ -191,6 +192,7 @@ impl Route {
             Route::Admin(route) => route.door(method),
             Route::Time | Route::Channel(_) | Route::RevokeTokens(_) | Route::Apps => Door::Plain,
             Route::Stats if method != "POST" => Door::Stats,
+            Route::DeadLetters(_) if method == "DELETE" => Door::ForgetDead,
             Route::DeadLetters(_) => Door::Pages,
             Route::Objects(..) | Route::Stats | Route::Metrics | Route::Webhooks(_) => Door::Plain,
         }

@@ -1,18 +1,18 @@
 //! `GET /apps/{id}/webhooks`: where webhooks of an app fail, and which events were given up, and
 //! `…/webhooks/dead-letters`: the same with the events, for whoever operates the app (docs/webhooks.md). Events hold
-//! what was said: a key must also allow to read that.
+//! what was said: a key must also allow to read that. `DELETE` drops them.
 
 use serde_json::{Value, json};
 
 use super::history::limit;
 use super::page::{Links, before};
 use super::step::another_answer;
-use super::{Context, Operator, Scope, Step};
-use crate::error::ErrorInfo;
-use crate::http::{Form, Request};
-use crate::limits::HOOK_DEAD_PAGE_MAX;
+use super::{Context, Operator, Scope, Step, admin};
+use crate::error::{Code, ErrorInfo};
+use crate::http::{Form, Reply, Request};
+use crate::limits::{CHANNEL_NAME_MAX_BYTES, HOOK_DEAD_PAGE_MAX};
 use crate::model::name::AppId;
-use crate::rpc::{AppCall, AppRequest, AppResponse, DeadEvents, DeadLetter, HookPage};
+use crate::rpc::{Act, AdminResponse, AppCall, AppRequest, AppResponse, DeadEvents, DeadLetter, HookPage};
 
 /// Fails as [`Operator::authenticate`] does.
 pub fn begin(request: &Request, app: AppId, form: Form, context: &mut Context<'_>) -> Result<Step, ErrorInfo> {
@@ -42,6 +42,22 @@ pub fn dead_letters(request: &Request, app: AppId, form: Form, context: &mut Con
         let next = dead.last().filter(|_| has_more).map(|(number, ..)| number.to_string());
         let shown: Vec<Value> = dead.iter().map(|(_, channel, dead)| dead_letter(channel, dead)).collect();
         Ok(Step::Reply(form.page(&shown, links.header(next))))
+    }))
+}
+
+/// Drops them, or those of one channel. Fails as [`begin`] does, and with 40010 for a name that is too long for one.
+pub fn forget(request: &Request, app: AppId, form: Form, context: &mut Context<'_>) -> Result<Step, ErrorInfo> {
+    let operator = Operator::authenticate(request, &app, context)?;
+    // What happened to connections is told by a name that no client can choose.
+    let channel = request.parameter("channel").map(str::to_owned);
+    if channel.as_ref().is_some_and(|name| name.len() > CHANNEL_NAME_MAX_BYTES) {
+        return Err(Code::BadChannelName.because(format!("a channel name has at most {CHANNEL_NAME_MAX_BYTES} bytes")));
+    }
+    let note = operator.note("forget dead letters", channel.as_deref().unwrap_or("all channels"));
+    let act = Act::ForgetDead { channel };
+    Ok(admin::ask(&app, act, note, form, |response| match response {
+        AdminResponse::Done => Ok(Step::Reply(Reply::empty())),
+        _ => Err(another_answer()),
     }))
 }
 

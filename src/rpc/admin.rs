@@ -49,6 +49,8 @@ pub enum Act {
     Audit { before: u64, limit: usize },
     /// Change the configuration of an app made at run time. Answered by [`AdminResponse::Configured`].
     Configure(Change),
+    /// Drop what webhooks gave up, of one channel or of all. Answered by [`AdminResponse::Done`].
+    ForgetDead { channel: Option<String> },
 }
 
 /// A change of an app's configuration. Keys and namespaces are JSON, as the configuration has them.

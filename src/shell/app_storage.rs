@@ -350,6 +350,17 @@ impl Store for AppStore {
         self.write(query, &[number(max as u64)])
     }
 
+    fn forget_dead(&mut self, channel: Option<&str>) -> Result<(), StoreError> {
+        if !self.database.has_table("dead")? {
+            return Ok(());
+        }
+        let channel = channel.map_or(wasm_bindgen::JsValue::NULL, wasm_bindgen::JsValue::from);
+        for what in ["UPDATE dead SET events = zeroblob(length(events))", "DELETE FROM dead"] {
+            self.write(&format!("{what} WHERE ?1 IS NULL OR channel = ?1"), std::slice::from_ref(&channel))?;
+        }
+        Ok(())
+    }
+
     fn dead(&mut self, before: u64, limit: usize) -> Result<Vec<(u64, String, Vec<u8>)>, StoreError> {
         if !self.database.has_table("dead")? {
             return Ok(Vec::new());

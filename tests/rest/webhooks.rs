@@ -1,9 +1,10 @@
 //! The state of an app's webhooks is for its operators, and for nobody else.
 
 use courtside::error::Code;
+use courtside::limits::CHANNEL_NAME_MAX_BYTES;
 use serde_json::json;
 
-use crate::world::{World, get, post};
+use crate::world::{World, delete, get, post};
 
 const ADMIN: &str = "admin-token-of-this-deployment";
 const PATHS: [&str; 2] = ["/apps/demo/webhooks", "/apps/demo/webhooks/dead-letters"];
@@ -29,6 +30,24 @@ fn a_key_reads_the_events_only_if_it_may_read_history() {
     let refused = world.send(get(PATHS[1]).key(by));
     assert_eq!((refused.status, refused.code()), (401, Code::NotPermitted.number()), "{}", refused.json);
     assert_eq!(world.send(get(PATHS[1]).key("demo.full:local-only")).status, 200);
+}
+
+#[test]
+fn an_operator_drops_what_was_given_up_and_that_is_noted() {
+    let mut world = World::new().with_admin_token(ADMIN);
+    assert_eq!(world.send(delete(PATHS[1]).bearer(ADMIN)).status, 204);
+    let of = |channel: &str| delete(PATHS[1]).query("channel", channel);
+    assert_eq!(world.send(of("a:b").key("demo.admin:local-only")).status, 204);
+    let audit = world.send(get("/apps/demo/audit").bearer(ADMIN)).json;
+    let noted = |index: usize| (audit[index]["action"].clone(), audit[index]["target"].clone());
+    assert_eq!(noted(0), (json!("forget dead letters"), json!("a:b")));
+    assert_eq!(noted(1), (json!("forget dead letters"), json!("all channels")));
+    let too_long = of(&"x".repeat(CHANNEL_NAME_MAX_BYTES + 1)).bearer(ADMIN);
+    assert_eq!(world.send(too_long).code(), Code::BadChannelName.number());
+    let misspelt = delete(PATHS[1]).query("chanel", "a").bearer(ADMIN);
+    assert_eq!(world.send(misspelt).status, 400, "and not all of them");
+    assert_eq!(world.send(delete(PATHS[1]).key("demo.reader:local-only")).code(), Code::NotPermitted.number());
+    assert_eq!(world.send(delete(PATHS[1]).anonymous()).code(), Code::NoCredentials.number());
 }
 
 #[test]

@@ -262,6 +262,12 @@ impl Store for AppMemory {
         Ok(())
     }
 
+    fn forget_dead(&mut self, channel: Option<&str>) -> Result<(), StoreError> {
+        self.check()?;
+        self.dead.retain(|(.., of, _)| channel.is_some_and(|channel| of != channel));
+        Ok(())
+    }
+
     fn dead(&mut self, before: u64, limit: usize) -> Result<Vec<(u64, String, Vec<u8>)>, StoreError> {
         self.check()?;
         let dead = self.dead.iter().filter(|(number, ..)| *number < before).take(limit);

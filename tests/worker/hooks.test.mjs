@@ -283,6 +283,20 @@ test('an operator sees in the console where webhooks fail and what was given up'
   await fits(page, 'webhooks-of-a-key');
 });
 
+test('what was given up goes when an operator says so, of one channel or of all', async () => {
+  const path = `${runtime.url}/apps/demo/webhooks/dead-letters`;
+  const headers = { authorization: `Bearer ${adminToken}` };
+  const channels = async () => (await (await fetch(path, { headers })).json()).map((/** @type {any} */ one) => one.channel);
+  receiver.answers.set('/refusing', Array(6).fill({ status: 400 }));
+  await rest(runtime).channels.get('refusing:other').publish('x', 'wrong');
+  await told(({ deadLetters }) => deadLetters.some((/** @type {any} */ dead) => dead.channel === 'refusing:other'));
+  assert.deepEqual((await channels()).sort(), ['refusing:other', 'refusing:room']);
+  assert.equal((await fetch(`${path}?channel=refusing:room`, { method: 'DELETE', headers })).status, 204);
+  assert.deepEqual(await channels(), ['refusing:other']);
+  assert.equal((await fetch(path, { method: 'DELETE', headers })).status, 204);
+  assert.deepEqual(await channels(), []);
+});
+
 test('webhooks are counted, and of no app in particular', async () => {
   const scrape = async () => {
     const response = await fetch(`${runtime.url}/metrics`, { headers: { authorization: `Bearer ${adminToken}` } });

@@ -51,7 +51,7 @@ pub fn begin(request: &Request, route: AdminRoute, form: Form, context: &mut Con
 }
 
 /// Asks an app for what an operator wants of it.
-fn ask(
+pub(super) fn ask(
     app: &AppId,
     act: Act,
     note: Option<Note>,
