@@ -349,11 +349,9 @@ impl Subscription {
         if let [Message { name, data: Data::Text(text), .. }] = &frame.messages[..]
             && name == "[meta]occupancy"
         {
-            assert!(
-                self.listens && frame.channel_serial.is_none(),
-                "{} is told of its occupancy: {frame:?}",
-                self.name
-            );
+            assert!(self.listens, "{} is told of its occupancy: {frame:?}", self.name);
+            let serial = frame.channel_serial.as_deref().expect("clients keep the last serial");
+            self.progressed(serial, ledger.parse(self.channel, serial), silent, ledger);
             self.told = Some(serde_json::from_str(text).expect("JSON"));
             // What came last, as clients see it, and no message of the channel's.
             self.previous = None;
