@@ -2,10 +2,11 @@
 //!
 //! What is refused here is told to the router, which knows where else there may be room; see [`crate::placement`].
 
-use super::Relay;
 use super::bounds::Bounds;
 use super::session::{Opening, Takeover};
+use super::{Relay, SocketId};
 use crate::auth::Operators;
+use crate::error::Code;
 use crate::limits::{NOBODYS_MAX, POLLER_CONNECTS, RETURNING_PART};
 use crate::rpc::Refusal;
 use crate::rpc::connection_key::ConnectionKey;
@@ -39,10 +40,6 @@ impl Relay {
         if self.lives.is_full() && self.app.tells_of_connections() {
             return Err(Refusal::Full);
         }
-        let nobodys = || self.sessions.values().filter(|session| session.grant.is_of_nobody()).count();
-        if opening.grant.is_of_nobody() && nobodys() >= NOBODYS_MAX {
-            return Err(Refusal::Busy { for_ms: 1_000 });
-        }
         #[cfg(feature = "mqtt")]
         if opening.has_session() && !self.mqtt.has_room() {
             return Err(Refusal::Full);
@@ -52,6 +49,22 @@ impl Relay {
             return Err(Refusal::Busy { for_ms: 1_000 - passed_ms });
         }
         Ok(())
+    }
+
+    /// Of the clients that have yet to say who they are, the one that waits longest gives way to the next. One that
+    /// needs a round trip or two is done by then, and a crowd that says nothing keeps nobody out.
+    pub(super) fn make_room(&mut self, opening: &Opening) {
+        if !opening.grant.is_of_nobody() {
+            return;
+        }
+        let nobodys = self.sessions.iter().filter(|(_, session)| session.grant.is_of_nobody());
+        let nobodys: Vec<SocketId> = nobodys.map(|(socket, _)| *socket).collect();
+        if nobodys.len() >= NOBODYS_MAX
+            && let Some(longest) = nobodys.into_iter().min()
+        {
+            let why = "many clients have yet to say who they are, and this one waits longest; try again";
+            self.disconnect(longest, &Code::RateLimited.because(why));
+        }
     }
 
     fn was_here(&self, opening: &Opening) -> bool {
@@ -169,6 +182,26 @@ mod tests {
             enter(&mut relay, socket, None, 11_000).unwrap();
         }
         assert_eq!(enter(&mut relay, 6, None, 11_000), Err(Refusal::Busy { for_ms: 1_000 }));
+    }
+
+    #[test]
+    fn of_those_who_never_say_who_they_are_the_first_makes_room_and_others_come_in() {
+        let mut relay = relay(10_000, 10_000);
+        enter(&mut relay, 0, None, 0).unwrap();
+        let nobody = Grant::of_nobody(relay.app.id(), 45_000);
+        let mut comes = |socket: usize| {
+            let opening = Opening::from_query(nobody.clone(), &[], true);
+            assert_eq!(relay.has_room(&opening, 0), Ok(()));
+            relay.open(SocketId(socket as u32), opening, format!("connection{socket}"), 0)
+        };
+        let closed = |effects: &[Effect], socket| effects.contains(&Effect::Close { socket: SocketId(socket) });
+        let told = |effects: &[Effect]| effects.iter().filter_map(frame).any(|frame| frame["error"]["code"] == 42910);
+        assert!((1..=NOBODYS_MAX).all(|socket| !told(&comes(socket))));
+        let effects = comes(NOBODYS_MAX + 1);
+        assert!(closed(&effects, 1) && told(&effects), "{effects:?}");
+        assert!(closed(&comes(NOBODYS_MAX + 2), 2));
+        assert_eq!(relay.connection_count(), NOBODYS_MAX + 1, "the one with credentials stays");
+        enter(&mut relay, NOBODYS_MAX as u32 + 3, None, 0).unwrap();
     }
 
     #[test]

@@ -46,6 +46,7 @@ impl Relay {
         self.now_ms = now_ms;
         let fresh_id = opening.door.as_ref().map_or(fresh_id.clone(), |door| door.connection_id(fresh_id));
         self.count_in(&opening);
+        self.make_room(&opening);
         // Nobody stays present whose connection cannot come back.
         opening.grace_ms = opening.grace_ms.min(self.bounds.resume_ms);
         let taken_over = opening.takeover.take().map(|takeover| self.take_over(&takeover, &opening));
