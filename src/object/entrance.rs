@@ -167,12 +167,12 @@ impl<S: Store + RelayStore> Host<S> {
     /// How much is read of the body of a request that belongs to a connection over HTTP, or why it is refused unread.
     pub fn comet_bound(&self, verb: Verb, key: &str) -> Result<usize, http::Reply> {
         match verb {
-            Verb::Send => match self.find(key) {
+            Verb::Send => match self.find(verb, key) {
                 Ok(_) => Ok(COMET_BODY_MAX_BYTES),
                 Err(error) => Err(comet::refused(&error)),
             },
             #[cfg(feature = "socketio")]
-            Verb::Engine(Ask::Post) => match self.find(key) {
+            Verb::Engine(Ask::Post) => match self.find(verb, key) {
                 Ok(_) => Ok(ENGINE_PAYLOAD_MAX_BYTES),
                 Err(error) => Err(verb.refuse(&error)),
             },
@@ -183,13 +183,13 @@ impl<S: Store + RelayStore> Host<S> {
     /// A request that belongs to a connection over HTTP.
     pub(super) fn comet(&mut self, caller: CallerId, verb: Verb, key: &str, body: &[u8]) {
         let done = match verb {
-            Verb::Recv => match self.recv(key) {
+            Verb::Recv => match self.recv(verb, key) {
                 Ok(response) => return self.respond(caller, response),
                 Err(error) => Err(error),
             },
-            Verb::Send => comet::frames(body).and_then(|frames| self.take_texts(key, &frames)),
-            Verb::Close => self.take_texts(key, &[comet::CLOSE]),
-            Verb::Connect | Verb::Disconnect => self.take_texts(key, &[comet::DISCONNECT]),
+            Verb::Send => comet::frames(body).and_then(|frames| self.take_texts(verb, key, &frames)),
+            Verb::Close => self.take_texts(verb, key, &[comet::CLOSE]),
+            Verb::Connect | Verb::Disconnect => self.take_texts(verb, key, &[comet::DISCONNECT]),
             #[cfg(feature = "socketio")]
             Verb::Engine(ask) => return self.engine(caller, ask, key, body),
         };
@@ -199,23 +199,24 @@ impl<S: Store + RelayStore> Host<S> {
 
     /// The response that takes what the connection with this key is told from now on. Fails as [`Host::find`] does, but
     /// for one that has ended and has something left to say.
-    fn recv(&mut self, key: &str) -> Answer<ResponseId> {
-        let socket = self.find(key).or_else(|error| self.links.ended(key).ok_or(error))?;
+    fn recv(&mut self, verb: Verb, key: &str) -> Answer<ResponseId> {
+        let socket = self.find_to_read(verb, key)?;
         self.read(socket).ok_or_else(|| Code::Disconnected.into())
     }
 
-    fn take_texts(&mut self, key: &str, frames: &[&[u8]]) -> Answer<()> {
-        self.take_frames(key, frames.iter().map(|frame| (*frame, Format::Json)))
+    fn take_texts(&mut self, verb: Verb, key: &str, frames: &[&[u8]]) -> Answer<()> {
+        self.take_frames(verb, key, frames.iter().map(|frame| (*frame, Format::Json)))
     }
 
     /// What the client of the connection with this key says. What each frame brings about is done before the next, so
     /// that it does not pile up. Fails as [`Host::find`] does.
     pub(super) fn take_frames<'a>(
         &mut self,
+        verb: Verb,
         key: &str,
         frames: impl Iterator<Item = (&'a [u8], Format)>,
     ) -> Answer<()> {
-        let socket = self.find(key)?;
+        let socket = self.find(verb, key)?;
         for (frame, format) in frames {
             if !self.relay.as_ref().is_some_and(|relay| relay.holds(socket)) {
                 break;
@@ -226,13 +227,23 @@ impl<S: Store + RelayStore> Host<S> {
         Ok(())
     }
 
-    /// Fails as [`Relay::find`](crate::relay::Relay::find) does, and with 40006 for the key of a WebSocket's
-    /// connection.
-    pub(super) fn find(&self, key: &str) -> Answer<SocketId> {
+    /// Fails as [`Relay::find`](crate::relay::Relay::find) does, and with 40006 for the key of a connection by a
+    /// WebSocket, or by another protocol.
+    pub(super) fn find(&self, verb: Verb, key: &str) -> Answer<SocketId> {
         let Some(relay) = &self.relay else { return Err(Code::Disconnected.into()) };
         let socket = relay.find(key)?;
-        let is_link = self.links.contains(socket);
-        is_link.then_some(socket).ok_or_else(|| Code::BadConnectionKey.because("this connection is not over HTTP"))
+        let why = "the connection with this key is not over HTTP, or came by another protocol";
+        Some(socket).filter(|socket| self.is_of(verb, *socket)).ok_or_else(|| Code::BadConnectionKey.because(why))
+    }
+
+    /// The same, or the connection that has ended and has something left to say.
+    pub(super) fn find_to_read(&self, verb: Verb, key: &str) -> Answer<SocketId> {
+        let ended = || self.links.ended(key).filter(|socket| self.is_of(verb, *socket));
+        self.find(verb, key).or_else(|error| ended().ok_or(error))
+    }
+
+    fn is_of(&self, verb: Verb, socket: SocketId) -> bool {
+        self.links.mode(socket).is_some_and(|mode| verb.is_of(mode))
     }
 
     /// A response that takes what the connection is told from now on.

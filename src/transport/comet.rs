@@ -36,6 +36,15 @@ pub enum Verb {
 }
 
 impl Verb {
+    /// Whether it may be asked of a connection that is read so. The key of one is not the secret of another.
+    pub fn is_of(self, mode: Mode) -> bool {
+        match self {
+            #[cfg(feature = "socketio")]
+            Verb::Engine(_) => mode == Mode::Engine,
+            _ => matches!(mode, Mode::Poll | Mode::Stream),
+        }
+    }
+
     /// The answer to such a request when it is refused.
     pub fn refuse(self, error: &ErrorInfo) -> Reply {
         match self {

@@ -116,6 +116,11 @@ impl Links {
         self.find(socket).is_some()
     }
 
+    /// How a connection is read, if it is over HTTP.
+    pub fn mode(&self, socket: SocketId) -> Option<Mode> {
+        self.get(socket).map(|link| link.mode)
+    }
+
     /// The way out of a new connection, whose key this is.
     pub fn open(&mut self, socket: SocketId, mode: Mode, key: String, now_ms: u64) {
         let link = Link {

@@ -1,0 +1,125 @@
+//! A connection over HTTP is spoken for by who has its key, and only as its own protocol says.
+#![cfg(feature = "socketio")]
+
+#[allow(dead_code, reason = "shared with the simulation")]
+mod support {
+    pub mod disk;
+    pub mod grant;
+    pub mod memory_store;
+    pub mod random;
+}
+
+use std::rc::Rc;
+
+use courtside::auth::{App, Apps, Grant};
+use courtside::error::Code;
+use courtside::object::{CallerId, Class, Entrance, Host, Input, Output, Question, Reply, Settings};
+use courtside::protocol::door::Door;
+use courtside::protocol::socketio::SocketIo;
+use courtside::relay::bounds::Bounds;
+use courtside::relay::session::Opening;
+use courtside::rpc::placement::Shard;
+use courtside::rpc::{AppResponse, Ticket, Watched, Watching};
+use courtside::transport::Mode;
+use courtside::transport::comet::Verb;
+use courtside::transport::engine::Ask;
+use serde_json::{Value, json};
+use support::disk::Disk;
+use support::random::Random;
+
+const NOW_MS: u64 = 1_000_000;
+const COMET: [Verb; 4] = [Verb::Recv, Verb::Send, Verb::Disconnect, Verb::Close];
+const ENGINE: [Verb; 3] = [Verb::Engine(Ask::Poll), Verb::Engine(Ask::Post), Verb::Engine(Ask::Upgrade)];
+
+struct Relay {
+    app: Rc<App>,
+    host: Host<Disk>,
+    callers: u64,
+}
+
+impl Relay {
+    fn new() -> Relay {
+        let app: Rc<App> = Rc::new(serde_json::from_value(json!({"id": "demo", "keys": []})).unwrap());
+        let settings = Settings { apps: Ok(Rc::new(Apps::of([app.clone()]))), bounds: Bounds::default() };
+        let mut host = Host::new(Class::Relay, settings, Disk::new(Random::new(0)));
+        host.turn(Input::Wake { sockets: Vec::new(), fresh_epoch: "life".to_owned() }, NOW_MS);
+        Relay { app, host, callers: 0 }
+    }
+
+    fn caller(&mut self) -> CallerId {
+        self.callers += 1;
+        CallerId(self.callers)
+    }
+
+    /// A client comes in. Gives the key that it is told.
+    fn open(&mut self, grant: Grant, mode: Mode) -> String {
+        let mut opening = Opening::from_query(grant, &[], true);
+        if mode == Mode::Engine {
+            opening.enter_by(Door::SocketIo(SocketIo::new(self.app.id().clone(), true, true)));
+        }
+        opening.is_kept = false;
+        let caller = self.caller();
+        let (shard, fresh_id) = (Shard::default(), format!("connection{}", caller.0));
+        let entrance = Box::new(Entrance { opening, shard, channel: None, mode: Some(mode), fresh_id });
+        let mut outputs = self.host.turn(Input::Connect { caller, entrance }, NOW_MS);
+        if let Some(ticket) = outputs.iter().find_map(asked) {
+            let watched = Watched { ticket: 1, config: None, revocations: Vec::new() };
+            let answer = Ok(AppResponse::Watching(Box::new(Watching { watched, bans: Vec::new() })));
+            outputs = self.host.turn(Input::AppAnswered { ticket, answer }, NOW_MS);
+        }
+        let body = outputs.iter().find_map(|output| match output {
+            Output::Write { body, .. } => Some(body.clone()),
+            _ => None,
+        });
+        let body = body.unwrap_or_else(|| panic!("no CONNECTED: {outputs:?}"));
+        if mode == Mode::Engine {
+            let said: Value = serde_json::from_str(&body[1..]).unwrap();
+            return said["sid"].as_str().unwrap().strip_prefix("demo.").unwrap().to_owned();
+        }
+        let said: Value = serde_json::from_str(&body).unwrap();
+        said[0]["connectionDetails"]["connectionKey"].as_str().unwrap().to_owned()
+    }
+
+    /// The code that a request of a connection is refused with, if it is.
+    fn ask(&mut self, verb: Verb, key: &str) -> Result<(), u32> {
+        let caller = self.caller();
+        let body = if verb == Verb::Send { b"[]".to_vec() } else { b"6".to_vec() };
+        let outputs = self.host.turn(Input::Comet { caller, verb, key: key.to_owned(), body }, NOW_MS);
+        let reply = outputs.iter().find_map(|output| match output {
+            Output::Answer { reply: Reply::Http(reply), .. } => Some(reply),
+            _ => None,
+        });
+        let headers = reply.map_or(&[][..], |reply| &reply.headers);
+        match headers.iter().find(|(name, _)| *name == "X-Ably-ErrorCode") {
+            Some((_, code)) => Err(code.parse().unwrap()),
+            None => Ok(()),
+        }
+    }
+}
+
+fn asked(output: &Output) -> Option<Ticket> {
+    match output {
+        Output::Ask(Question::App { ticket, .. }) => Some(*ticket),
+        _ => None,
+    }
+}
+
+/// Else the key of a connection would let in who has no credentials, since the other protocol needs none.
+#[test]
+fn the_key_of_one_protocol_is_good_for_no_other() {
+    let mut relay = Relay::new();
+    for (mode, own, others) in [
+        (Mode::Poll, &COMET[..], &ENGINE[..]),
+        (Mode::Stream, &COMET[..], &ENGINE[..]),
+        (Mode::Engine, &ENGINE[..], &COMET[..]),
+    ] {
+        let key = relay.open(support::grant::grant(), mode);
+        for verb in others {
+            assert_eq!(relay.ask(*verb, &key), Err(Code::BadConnectionKey.number()), "{mode:?} {verb:?}");
+        }
+        for verb in own {
+            let key = relay.open(support::grant::grant(), mode);
+            assert_eq!(relay.ask(*verb, &key), Ok(()), "{mode:?} {verb:?}");
+        }
+    }
+}
