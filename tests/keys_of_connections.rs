@@ -11,7 +11,7 @@ mod support {
 
 use std::rc::Rc;
 
-use courtside::auth::{App, Apps, Grant};
+use courtside::auth::{App, Apps, Grant, Identity};
 use courtside::error::Code;
 use courtside::object::{CallerId, Class, Entrance, Host, Input, Output, Question, Reply, Settings};
 use courtside::protocol::door::Door;
@@ -21,7 +21,7 @@ use courtside::relay::session::Opening;
 use courtside::rpc::placement::Shard;
 use courtside::rpc::{AppResponse, Ticket, Watched, Watching};
 use courtside::transport::Mode;
-use courtside::transport::comet::Verb;
+use courtside::transport::comet::{Claim, Verb};
 use courtside::transport::engine::Ask;
 use serde_json::{Value, json};
 use support::disk::Disk;
@@ -81,10 +81,11 @@ impl Relay {
     }
 
     /// The code that a request of a connection is refused with, if it is.
-    fn ask(&mut self, verb: Verb, key: &str) -> Result<(), u32> {
+    fn ask(&mut self, verb: Verb, key: &str, by: Option<Identity>) -> Result<(), u32> {
         let caller = self.caller();
         let body = if verb == Verb::Send { b"[]".to_vec() } else { b"6".to_vec() };
-        let outputs = self.host.turn(Input::Comet { caller, verb, key: key.to_owned(), body }, NOW_MS);
+        let claim = Claim { key: key.to_owned(), by };
+        let outputs = self.host.turn(Input::Comet { caller, verb, claim, body }, NOW_MS);
         let reply = outputs.iter().find_map(|output| match output {
             Output::Answer { reply: Reply::Http(reply), .. } => Some(reply),
             _ => None,
@@ -108,6 +109,7 @@ fn asked(output: &Output) -> Option<Ticket> {
 #[test]
 fn the_key_of_one_protocol_is_good_for_no_other() {
     let mut relay = Relay::new();
+    let by = Some(Identity::Anonymous);
     for (mode, own, others) in [
         (Mode::Poll, &COMET[..], &ENGINE[..]),
         (Mode::Stream, &COMET[..], &ENGINE[..]),
@@ -115,11 +117,40 @@ fn the_key_of_one_protocol_is_good_for_no_other() {
     ] {
         let key = relay.open(support::grant::grant(), mode);
         for verb in others {
-            assert_eq!(relay.ask(*verb, &key), Err(Code::BadConnectionKey.number()), "{mode:?} {verb:?}");
+            assert_eq!(relay.ask(*verb, &key, by.clone()), Err(Code::BadConnectionKey.number()), "{mode:?} {verb:?}");
         }
         for verb in own {
             let key = relay.open(support::grant::grant(), mode);
-            assert_eq!(relay.ask(*verb, &key), Ok(()), "{mode:?} {verb:?}");
+            assert_eq!(relay.ask(*verb, &key, by.clone()), Ok(()), "{mode:?} {verb:?}");
+        }
+    }
+}
+
+/// As it must be theirs to resume. Who may be anybody says no name again.
+#[test]
+fn a_key_is_good_for_those_whose_connection_it_is() {
+    let named = |name: &str| Identity::parse(Some(name)).unwrap();
+    let cases = [
+        (named("ann"), vec![named("ann"), Identity::Wildcard], vec![named("bob"), Identity::Anonymous]),
+        (Identity::Anonymous, vec![Identity::Anonymous, Identity::Wildcard], vec![named("ann")]),
+        (Identity::Wildcard, vec![Identity::Wildcard], vec![named("ann"), Identity::Anonymous]),
+    ];
+    let mut relay = Relay::new();
+    for (client_id, own, others) in cases {
+        for verb in COMET {
+            for by in &others {
+                let key = relay.open(Grant { client_id: client_id.clone(), ..support::grant::grant() }, Mode::Poll);
+                let refused = Err(Code::Disconnected.number());
+                assert_eq!(relay.ask(verb, &key, Some(by.clone())), refused, "{client_id:?} {verb:?} by {by:?}");
+                assert_eq!(relay.ask(Verb::Send, &key, Some(own[0].clone())), Ok(()), "and nothing became of it");
+                assert_eq!(relay.ask(Verb::Close, &key, Some(own[0].clone())), Ok(()));
+                assert_eq!(relay.ask(Verb::Recv, &key, Some(by.clone())), Err(Code::ConnectionClosed.number()));
+                assert_eq!(relay.ask(Verb::Recv, &key, Some(own[0].clone())), Ok(()), "its last words");
+            }
+            for by in &own {
+                let key = relay.open(Grant { client_id: client_id.clone(), ..support::grant::grant() }, Mode::Poll);
+                assert_eq!(relay.ask(verb, &key, Some(by.clone())), Ok(()), "{client_id:?} {verb:?} by {by:?}");
+            }
         }
     }
 }

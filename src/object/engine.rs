@@ -14,19 +14,19 @@ use crate::protocol::socketio::engine::{self, PROBE, PROBED, UPGRADE};
 use crate::relay::SocketId;
 use crate::rpc::Answer;
 use crate::transport::ResponseId;
-use crate::transport::comet::Verb;
+use crate::transport::comet::{Claim, Verb};
 use crate::transport::engine::{Ask, refused, taken};
 
 impl<S: Store + RelayStore> Host<S> {
     /// A request that belongs to such a connection.
-    pub(super) fn engine(&mut self, caller: CallerId, ask: Ask, key: &str, body: &[u8]) {
+    pub(super) fn engine(&mut self, caller: CallerId, ask: Ask, claim: &Claim, body: &[u8]) {
         let verb = Verb::Engine(ask);
         let done = match ask {
-            Ask::Poll => self.poll(verb, key).map(|response| self.respond(caller, response)),
+            Ask::Poll => self.poll(verb, claim).map(|response| self.respond(caller, response)),
             Ask::Upgrade => {
-                self.try_socket(verb, key).map(|socket| self.outputs.push(Output::Accept { caller, socket }))
+                self.try_socket(verb, claim).map(|socket| self.outputs.push(Output::Accept { caller, socket }))
             }
-            Ask::Post => self.post(verb, key, body).map(|()| self.reply(caller, Reply::Http(taken()))),
+            Ask::Post => self.post(verb, claim, body).map(|()| self.reply(caller, Reply::Http(taken()))),
         };
         if let Err(error) = done {
             self.reply(caller, Reply::Http(refused(&error)));
@@ -35,8 +35,8 @@ impl<S: Store + RelayStore> Host<S> {
 
     /// The response that takes what the connection is told. Fails as [`Host::find`] does, and with 40000 when another
     /// waits already: then nobody knows who gets what, and the connection ends.
-    fn poll(&mut self, verb: Verb, key: &str) -> Answer<ResponseId> {
-        let socket = self.find_to_read(verb, key)?;
+    fn poll(&mut self, verb: Verb, claim: &Claim) -> Answer<ResponseId> {
+        let socket = self.find_to_read(verb, claim)?;
         if self.links.is_read(socket) {
             let effects = self.links.give_up(socket, self.now_ms);
             self.link_effects(effects);
@@ -45,14 +45,14 @@ impl<S: Store + RelayStore> Host<S> {
         self.read(socket).ok_or_else(|| Code::Disconnected.into())
     }
 
-    fn post(&mut self, verb: Verb, key: &str, body: &[u8]) -> Answer<()> {
+    fn post(&mut self, verb: Verb, claim: &Claim, body: &[u8]) -> Answer<()> {
         let packets = engine::packets(body)?;
-        self.take_frames(verb, key, packets.iter().map(|(bytes, format)| (&**bytes, *format)))
+        self.take_frames(verb, claim, packets.iter().map(|(bytes, format)| (&**bytes, *format)))
     }
 
     /// Fails as [`Host::find`] does, and with 40000 when it tries one already.
-    fn try_socket(&mut self, verb: Verb, key: &str) -> Answer<SocketId> {
-        let socket = self.find(verb, key)?;
+    fn try_socket(&mut self, verb: Verb, claim: &Claim) -> Answer<SocketId> {
+        let socket = self.find(verb, claim)?;
         match self.links.try_socket(socket) {
             true => Ok(socket),
             false => Err(Code::BadRequest.because("the connection tries a WebSocket already")),

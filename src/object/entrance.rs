@@ -10,10 +10,10 @@ use crate::http;
 use crate::limits::ENGINE_PAYLOAD_MAX_BYTES;
 use crate::limits::{COMET_BODY_MAX_BYTES, LINKS_MAX};
 use crate::model::Format;
-use crate::relay::SocketId;
 use crate::relay::session::Opening;
+use crate::relay::{Relay, SocketId};
 use crate::rpc::{Answer, AppCall, AppRequest, AppResponse, Refusal};
-use crate::transport::comet::{self, Verb};
+use crate::transport::comet::{self, Claim, Verb};
 #[cfg(feature = "socketio")]
 use crate::transport::engine::Ask;
 use crate::transport::{Mode, ResponseId, events};
@@ -165,14 +165,14 @@ impl<S: Store + RelayStore> Host<S> {
     }
 
     /// How much is read of the body of a request that belongs to a connection over HTTP, or why it is refused unread.
-    pub fn comet_bound(&self, verb: Verb, key: &str) -> Result<usize, http::Reply> {
+    pub fn comet_bound(&self, verb: Verb, claim: &Claim) -> Result<usize, http::Reply> {
         match verb {
-            Verb::Send => match self.find(verb, key) {
+            Verb::Send => match self.find(verb, claim) {
                 Ok(_) => Ok(COMET_BODY_MAX_BYTES),
                 Err(error) => Err(comet::refused(&error)),
             },
             #[cfg(feature = "socketio")]
-            Verb::Engine(Ask::Post) => match self.find(verb, key) {
+            Verb::Engine(Ask::Post) => match self.find(verb, claim) {
                 Ok(_) => Ok(ENGINE_PAYLOAD_MAX_BYTES),
                 Err(error) => Err(verb.refuse(&error)),
             },
@@ -181,17 +181,17 @@ impl<S: Store + RelayStore> Host<S> {
     }
 
     /// A request that belongs to a connection over HTTP.
-    pub(super) fn comet(&mut self, caller: CallerId, verb: Verb, key: &str, body: &[u8]) {
+    pub(super) fn comet(&mut self, caller: CallerId, verb: Verb, claim: &Claim, body: &[u8]) {
         let done = match verb {
-            Verb::Recv => match self.recv(verb, key) {
+            Verb::Recv => match self.recv(verb, claim) {
                 Ok(response) => return self.respond(caller, response),
                 Err(error) => Err(error),
             },
-            Verb::Send => comet::frames(body).and_then(|frames| self.take_texts(verb, key, &frames)),
-            Verb::Close => self.take_texts(verb, key, &[comet::CLOSE]),
-            Verb::Connect | Verb::Disconnect => self.take_texts(verb, key, &[comet::DISCONNECT]),
+            Verb::Send => comet::frames(body).and_then(|frames| self.take_texts(verb, claim, &frames)),
+            Verb::Close => self.take_texts(verb, claim, &[comet::CLOSE]),
+            Verb::Connect | Verb::Disconnect => self.take_texts(verb, claim, &[comet::DISCONNECT]),
             #[cfg(feature = "socketio")]
-            Verb::Engine(ask) => return self.engine(caller, ask, key, body),
+            Verb::Engine(ask) => return self.engine(caller, ask, claim, body),
         };
         let reply = done.map_or_else(|error| comet::refused(&error), |()| http::Reply::empty());
         self.reply(caller, Reply::Http(reply));
@@ -199,13 +199,13 @@ impl<S: Store + RelayStore> Host<S> {
 
     /// The response that takes what the connection with this key is told from now on. Fails as [`Host::find`] does, but
     /// for one that has ended and has something left to say.
-    fn recv(&mut self, verb: Verb, key: &str) -> Answer<ResponseId> {
-        let socket = self.find_to_read(verb, key)?;
+    fn recv(&mut self, verb: Verb, claim: &Claim) -> Answer<ResponseId> {
+        let socket = self.find_to_read(verb, claim)?;
         self.read(socket).ok_or_else(|| Code::Disconnected.into())
     }
 
-    fn take_texts(&mut self, verb: Verb, key: &str, frames: &[&[u8]]) -> Answer<()> {
-        self.take_frames(verb, key, frames.iter().map(|frame| (*frame, Format::Json)))
+    fn take_texts(&mut self, verb: Verb, claim: &Claim, frames: &[&[u8]]) -> Answer<()> {
+        self.take_frames(verb, claim, frames.iter().map(|frame| (*frame, Format::Json)))
     }
 
     /// What the client of the connection with this key says. What each frame brings about is done before the next, so
@@ -213,10 +213,10 @@ impl<S: Store + RelayStore> Host<S> {
     pub(super) fn take_frames<'a>(
         &mut self,
         verb: Verb,
-        key: &str,
+        claim: &Claim,
         frames: impl Iterator<Item = (&'a [u8], Format)>,
     ) -> Answer<()> {
-        let socket = self.find(verb, key)?;
+        let socket = self.find(verb, claim)?;
         for (frame, format) in frames {
             if !self.relay.as_ref().is_some_and(|relay| relay.holds(socket)) {
                 break;
@@ -229,17 +229,19 @@ impl<S: Store + RelayStore> Host<S> {
 
     /// Fails as [`Relay::find`](crate::relay::Relay::find) does, and with 40006 for the key of a connection by a
     /// WebSocket, or by another protocol.
-    pub(super) fn find(&self, verb: Verb, key: &str) -> Answer<SocketId> {
+    pub(super) fn find(&self, verb: Verb, claim: &Claim) -> Answer<SocketId> {
         let Some(relay) = &self.relay else { return Err(Code::Disconnected.into()) };
-        let socket = relay.find(key)?;
+        let socket = relay.find(&claim.key, claim.by.as_ref())?;
         let why = "the connection with this key is not over HTTP, or came by another protocol";
         Some(socket).filter(|socket| self.is_of(verb, *socket)).ok_or_else(|| Code::BadConnectionKey.because(why))
     }
 
     /// The same, or the connection that has ended and has something left to say.
-    pub(super) fn find_to_read(&self, verb: Verb, key: &str) -> Answer<SocketId> {
-        let ended = || self.links.ended(key).filter(|socket| self.is_of(verb, *socket));
-        self.find(verb, key).or_else(|error| ended().ok_or(error))
+    pub(super) fn find_to_read(&self, verb: Verb, claim: &Claim) -> Answer<SocketId> {
+        let proves = |relay: &Relay| relay.proves(&claim.key, claim.by.as_ref());
+        let may_read = |socket: &SocketId| self.is_of(verb, *socket) && self.relay.as_ref().is_some_and(proves);
+        let ended = || self.links.ended(&claim.key).filter(may_read);
+        self.find(verb, claim).or_else(|error| ended().ok_or(error))
     }
 
     fn is_of(&self, verb: Verb, socket: SocketId) -> bool {

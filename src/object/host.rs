@@ -186,7 +186,7 @@ impl<S: Store + RelayStore> Host<S> {
             #[cfg(feature = "socketio")]
             Input::Lost { socket } if self.links.contains(socket) => self.links.forget_socket(socket),
             Input::Lost { socket } => self.lost(socket),
-            Input::Comet { caller, verb, key, body } => self.comet(caller, verb, &key, &body),
+            Input::Comet { caller, verb, claim, body } => self.comet(caller, verb, &claim, &body),
             Input::Written { response, went_well } => self.written(response, went_well),
             Input::Call { caller, call } => self.call(call, Waiting::Caller(caller)),
             Input::Follow { caller, follow } => self.follow(caller, follow),

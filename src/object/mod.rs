@@ -53,7 +53,7 @@ use crate::rpc::{
     Address, Answer, AppCall, AppResponse, ChannelCall, Delivered, Delivery, Follow, HookOutcome, HookRequest,
     Inspected, Inspection, Notice, Noticed, Probe, Probed, Refusal, RelayName, Response, Rules,
 };
-use crate::transport::comet::Verb;
+use crate::transport::comet::{Claim, Verb};
 use crate::transport::{Mode, ResponseId};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +102,7 @@ pub enum Input {
     Comet {
         caller: CallerId,
         verb: Verb,
-        key: String,
+        claim: Claim,
         body: Vec<u8>,
     },
     /// How an [`Output::Write`] went.

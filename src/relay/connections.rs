@@ -8,7 +8,7 @@ use super::session::{Attach, Opening, Session};
 use super::sync::Of;
 use super::takeover::Beginning;
 use super::{Effect, Relay, SocketId};
-use crate::auth::{Credentials, Grant, Operations};
+use crate::auth::{Credentials, Grant, Identity, Operations};
 use crate::base::maps::HashMap;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{CONNECTION_STATE_TTL_MS, PARTED_CONNECTIONS_MAX, TOKEN_RENEWAL_MARGIN_MS};
@@ -83,10 +83,10 @@ impl Relay {
     }
 
     /// The way out of the connection whose key this is, for a request that belongs to it. Fails with 80017 when it was
-    /// closed, and with 80003 when it goes on elsewhere, or is not known (any more): its client comes back, and
-    /// resumes.
-    pub fn find(&self, text: &str) -> Result<SocketId, ErrorInfo> {
-        let absent = || Code::Disconnected.because("no connection has this key now; reconnect and resume");
+    /// closed, and with 80003 when it goes on elsewhere, is not known (any more), or is none of theirs by whose
+    /// credentials the request comes: its client comes back, and resumes.
+    pub fn find(&self, text: &str, by: Option<&Identity>) -> Result<SocketId, ErrorInfo> {
+        let absent = || Code::Disconnected.because("no connection of this client has this key; reconnect and resume");
         let claimed = ConnectionKey::claimed(text).ok_or_else(absent)?;
         if self.known.parted.get(&claimed.connection_id).is_some_and(|parted| parted.closed) {
             return Err(Code::ConnectionClosed.into());
@@ -94,10 +94,17 @@ impl Relay {
         let proved = |client_id| ConnectionKey::verify(text, &self.secret, client_id).is_some();
         let has_it = |socket: &SocketId| {
             let session = self.sessions.get(socket).filter(|session| session.key == claimed);
-            session.is_some_and(|session| proved(session.key_holder()))
+            session.is_some_and(|session| proved(session.key_holder())) && self.proves(text, by)
         };
         let held = self.known.connections.get(&claimed.connection_id).copied().filter(has_it);
         held.or_else(|| self.proposed(&claimed).filter(has_it)).ok_or_else(absent)
+    }
+
+    /// Whether a key is theirs by whose credentials a request comes, as it must be to resume. SDKs that may be anybody
+    /// say only when they connect who they are: what comes after is of any client.
+    pub fn proves(&self, text: &str, by: Option<&Identity>) -> bool {
+        let is_theirs = |by: &Identity| ConnectionKey::verify(text, &self.secret, by.as_str()).is_some();
+        by.is_none_or(|by| *by == Identity::Wildcard || is_theirs(by))
     }
 
     /// Whether a connection has this way out.

@@ -244,9 +244,15 @@ pub async fn connect(
 }
 
 /// Brings a request of a connection over HTTP to the object that holds it.
-pub async fn pass_on(env: &Env, relay: &RelayName, verb: Verb, key: &str, request: &RawRequest) -> Answer<RawResponse> {
+pub async fn pass_on(
+    env: &Env,
+    relay: &RelayName,
+    verb: Verb,
+    claim: &str,
+    request: &RawRequest,
+) -> Answer<RawResponse> {
     let (class, name) = object_of(relay);
-    response(platform::pass_on(env, class, name, comet_path(verb), key, request)).await.map_err(|_| unreachable())
+    response(platform::pass_on(env, class, name, comet_path(verb), claim, request)).await.map_err(|_| unreachable())
 }
 
 async fn response(promise: Result<Promise, JsValue>) -> Result<RawResponse, JsValue> {

@@ -17,7 +17,7 @@ use crate::protocol::socketio::SocketIo;
 use crate::relay::session::Opening;
 use crate::rpc::Answer;
 use crate::transport::Mode;
-use crate::transport::comet::Verb;
+use crate::transport::comet::{Claim, Verb};
 use crate::transport::engine::{self, Asked};
 
 /// A request to Engine.IO's path.
@@ -52,7 +52,7 @@ async fn belong(
     take(address)?;
     // Each name that is called makes an object.
     directory::find(env, app, address).await?.ok_or(Code::Disconnected)?;
-    pass_on(request, env, app, verb, key).await
+    pass_on(request, env, app, verb, &Claim { key: key.to_owned(), by: None }).await
 }
 
 async fn enter(env: &Env, head: &http::Request, polls: bool) -> Answer<Entrance> {

@@ -56,10 +56,10 @@ const objectOf = (name) => class extends DurableObject {
   /** The router says what a request is for by headers, and no client's own come through. */
   fetch(request) {
     const handover = request.headers.get('courtside-handover') ?? undefined;
-    const key = request.headers.get('courtside-connection-key') ?? undefined;
+    const claim = request.headers.get('courtside-claim') ?? undefined;
     return new Promise((resolve, reject) => {
       const done = (response) => (response ? resolve(response) : reject(new Error('no response could be made')));
-      inside(() => this.inner().hear(request, handover, key, done));
+      inside(() => this.inner().hear(request, handover, claim, done));
     });
   }
 

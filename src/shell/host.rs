@@ -22,7 +22,7 @@ use crate::model::Format;
 use crate::object::{CallerId, Class, Host, Input, Output, Question, Reply};
 use crate::relay::SocketId;
 use crate::rpc::Refusal;
-use crate::transport::comet::Verb;
+use crate::transport::comet::{Claim, Verb};
 
 /// A handle to an object's state, for the object's struct and for what runs in the background.
 pub type ObjectRef = Rc<RefCell<Object>>;
@@ -95,8 +95,8 @@ pub fn ask(object: &ObjectRef, done: Done, input: impl FnOnce(CallerId) -> Input
 }
 
 /// How much is read of the body of such a request, or why it is refused unread.
-pub fn comet_bound(object: &ObjectRef, verb: Verb, key: &str) -> std::result::Result<usize, http::Reply> {
-    object.borrow().host.comet_bound(verb, key)
+pub fn comet_bound(object: &ObjectRef, verb: Verb, claim: &Claim) -> std::result::Result<usize, http::Reply> {
+    object.borrow().host.comet_bound(verb, claim)
 }
 
 pub fn message(object: &ObjectRef, socket: &Socket, bytes: Vec<u8>, format: Format) {

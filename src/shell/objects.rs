@@ -10,14 +10,14 @@ use super::calls::{self, CALL, DELIVER, FOLLOW, IDENTIFY, INSPECT, NOTICE, PROBE
 use super::host::{self, ObjectRef};
 use super::platform::{self, Done, ObjectState, Socket, random_id};
 use super::registry::Registration;
-use super::router::{Handover, read_body, refuse_unread, write_reply};
+use super::router::{Handover, read_body, read_header, refuse_unread, write_reply};
 use crate::base::pinned;
 use crate::http::uploads::Body;
 use crate::http::url;
 use crate::model::Format;
 use crate::object::{CallerId, Class, Entrance, Input};
 use crate::rpc::{self, Answer, ChannelCall, Delivery, Follow, Inspection, Notice, Probe};
-use crate::transport::comet::Verb;
+use crate::transport::comet::{Claim, Verb};
 
 /// One channel: its order and log, and the sockets that named it when they connected.
 #[durable_object(alarm)]
@@ -56,10 +56,10 @@ macro_rules! object {
         /// frames and new connections wait for nothing.
         #[wasm_bindgen]
         impl $name {
-            /// A request, and what the router says of it: the connection that it begins, or the key of the one that it
+            /// A request, and what the router says of it: the connection that it begins, or the one that it says it
             /// belongs to.
-            pub fn hear(&self, request: RawRequest, handover: Option<String>, key: Option<String>, done: Done) {
-                hear(host::find(&self.registration), request, handover, key, done);
+            pub fn hear(&self, request: RawRequest, handover: Option<String>, claim: Option<String>, done: Done) {
+                hear(host::find(&self.registration), request, handover, claim, done);
             }
 
             /// A call from another object or the router.
@@ -99,19 +99,19 @@ macro_rules! object {
 object!(Channel);
 object!(Relay);
 
-fn hear(object: ObjectRef, request: RawRequest, handover: Option<String>, key: Option<String>, done: Done) {
+fn hear(object: ObjectRef, request: RawRequest, handover: Option<String>, claim: Option<String>, done: Done) {
     let Some(handover) = handover else {
         return spawn_local(async move {
-            match read(&object, &request, key).await {
-                Ok(Heard::Comet { verb, key, body }) => {
-                    host::ask(&object, done, |caller| Input::Comet { caller, verb, key, body });
+            match read(&object, &request, claim).await {
+                Ok(Heard::Comet { verb, claim, body }) => {
+                    host::ask(&object, done, |caller| Input::Comet { caller, verb, claim, body });
                 }
                 Ok(Heard::Answered(response)) => platform::respond(&done, Ok(response)),
                 Err(error) => platform::respond(&done, Err(error)),
             }
         });
     };
-    match Handover::read(&handover) {
+    match read_header(&handover) {
         Ok(Handover { opening, shard, channel, mode }) => {
             let entrance = Box::new(Entrance { opening, shard, channel, mode, fresh_id: random_id() });
             host::ask(&object, done, |caller| Input::Connect { caller, entrance });
@@ -122,13 +122,13 @@ fn hear(object: ObjectRef, request: RawRequest, handover: Option<String>, key: O
 
 /// A request that begins no connection, whose body has been read.
 enum Heard {
-    Comet { verb: Verb, key: String, body: Vec<u8> },
+    Comet { verb: Verb, claim: Claim, body: Vec<u8> },
     Answered(Response),
 }
 
-async fn read(object: &ObjectRef, request: &RawRequest, key: Option<String>) -> Result<Heard> {
+async fn read(object: &ObjectRef, request: &RawRequest, claim: Option<String>) -> Result<Heard> {
     let address = request.url();
-    let Some(key) = key else {
+    let Some(claim) = claim else {
         let body = JsFuture::from(request.text()?).await?.as_string().unwrap_or_default();
         let Some(input) = host::told(object, url::path(&address), &body) else {
             return Response::error("", 404).map(Heard::Answered);
@@ -136,14 +136,14 @@ async fn read(object: &ObjectRef, request: &RawRequest, key: Option<String>) -> 
         host::turn(object, input);
         return Response::empty().map(Heard::Answered);
     };
-    let verb = calls::comet_verb(url::path(&address));
-    let body = match host::comet_bound(object, verb, &key) {
+    let (verb, claim) = (calls::comet_verb(url::path(&address)), read_header(&claim)?);
+    let body = match host::comet_bound(object, verb, &claim) {
         Ok(max_bytes) => read_body(request, max_bytes).await?,
         Err(reply) => return refuse_unread(request, reply).await.map(Heard::Answered),
     };
     match body.map(Body::split) {
         // It is not held for longer: the driver takes it in this turn.
-        Ok((body, _held)) => Ok(Heard::Comet { verb, key, body }),
+        Ok((body, _held)) => Ok(Heard::Comet { verb, claim, body }),
         Err(error) => write_reply(verb.refuse(&error)).map(Heard::Answered),
     }
 }

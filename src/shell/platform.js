@@ -47,8 +47,8 @@ export function connect(env, binding, name, locationHint, upgrade, handover) {
 }
 
 /** Brings a request of a connection over HTTP to the object that holds it. One for a WebSocket is one there, too. */
-export function passOn(env, binding, name, path, key, request) {
-  const headers = { 'courtside-connection-key': key, upgrade: request.headers.get('upgrade') ?? '' };
+export function passOn(env, binding, name, path, claim, request) {
+  const headers = { 'courtside-claim': claim, upgrade: request.headers.get('upgrade') ?? '' };
   const init = { method: request.method, headers, body: request.body };
   return stub(env, binding, name).fetch(`https://object${path}`, init);
 }

@@ -33,7 +33,7 @@ extern "C" {
         binding: &str,
         name: &str,
         path: &str,
-        key: &str,
+        claim: &str,
         request: &RawRequest,
     ) -> Result<Promise, JsValue>;
 

@@ -35,7 +35,7 @@ use crate::rpc::{self, Address, Answer, AppCall, AppRequest, RelayName, Rules, t
 use crate::stats::Report;
 use crate::stats::requests::{Answered, Requests};
 use crate::transport::Mode;
-use crate::transport::comet::{self, Verb};
+use crate::transport::comet::{self, Claim, Verb};
 #[cfg(feature = "socketio")]
 use crate::transport::engine;
 use crate::transport::events;
@@ -69,11 +69,10 @@ impl Versioned for Handover {
     const VERSION: u8 = 5;
 }
 
-impl Handover {
-    pub fn read(text: &str) -> Result<Handover> {
-        let bytes = BASE64URL.decode(text).map_err(|error| worker::Error::RustError(error.to_string()))?;
-        rpc::decode(&bytes).map_err(|error| worker::Error::RustError(error.message))
-    }
+/// A [`Handover`], or a [`Claim`], as it comes in a header.
+pub fn read_header<T: Versioned>(text: &str) -> Result<T> {
+    let bytes = BASE64URL.decode(text).map_err(|error| worker::Error::RustError(error.to_string()))?;
+    rpc::decode(&bytes).map_err(|error| worker::Error::RustError(error.message))
 }
 
 #[event(start)]
@@ -297,7 +296,8 @@ async fn connect(arrival: &Arrival, env: &Env, way: Way) -> Result<RawResponse> 
     };
     let passed = match (enter(env, &client, &way).await, &way) {
         (Ok(Entrance { opening, .. }), Way::Comet(verb, key)) if *verb != Verb::Connect => {
-            pass_on(raw, env, opening.grant.app(), *verb, key).await
+            let claim = Claim { key: key.clone(), by: Some(opening.grant.client_id.clone()) };
+            pass_on(raw, env, opening.grant.app(), *verb, &claim).await
         }
         (Ok(entrance), _) => hand_over(env, entrance, head.region).await,
         (Err(error), _) => Err(error),
@@ -333,12 +333,13 @@ pub async fn pass_on(
     env: &Env,
     app: &AppId,
     verb: Verb,
-    key: &str,
+    claim: &Claim,
 ) -> std::result::Result<RawResponse, ErrorInfo> {
-    let Some(relay) = placement::holder(app, key) else {
+    let Some(relay) = placement::holder(app, &claim.key) else {
         return Err(Code::Disconnected.because("this is no connection's key"));
     };
-    calls::pass_on(env, &relay, verb, key, request).await
+    let text = BASE64URL.encode(pinned::encode(claim));
+    calls::pass_on(env, &relay, verb, &text, request).await
 }
 
 /// A client at the door, by what its request says.

@@ -10,13 +10,29 @@
 //! GET  /comet/{connectionKey}/close, /comet/{connectionKey}/disconnect
 //! ```
 
+use serde::{Deserialize, Serialize};
+
 use super::{Mode, refusal};
+use crate::auth::Identity;
+use crate::base::pinned::Versioned;
 use crate::error::{Code, ErrorInfo};
 use crate::http::{Reply, percent};
 use crate::limits::{COMET_BODY_MAX_BYTES, COMET_FRAMES_MAX};
 use crate::model::Format;
 use crate::protocol::Encoded;
 use crate::relay::session::Opening;
+
+/// The connection that a request says it belongs to, as it comes from the router to the object that holds it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Claim {
+    pub key: String,
+    /// Whose credentials came with it. By Engine.IO none do: its client is whoever has the key.
+    pub by: Option<Identity>,
+}
+
+impl Versioned for Claim {
+    const VERSION: u8 = 1;
+}
 
 /// What a client says by asking for `close` or `disconnect`.
 pub const CLOSE: &[u8] = br#"{"action":7}"#;

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
-use courtside::auth::{App, Apps};
+use courtside::auth::{App, Apps, Identity};
 use courtside::model::Format;
 use courtside::object::{self, CallerId, Class, Entrance, Kept, Question, Reply, Settings, Timer};
 use courtside::protocol::Encoded;
@@ -17,7 +17,7 @@ use courtside::rpc::placement::{self, Shard};
 use courtside::rpc::{
     Address, ChannelCall, HistoryPage, HistoryQuery, HookRequest, RelayName, Request, Response, Rules,
 };
-use courtside::transport::comet::Verb;
+use courtside::transport::comet::{Claim, Verb};
 use courtside::transport::{Mode, ResponseId};
 
 use super::disk::Disk;
@@ -342,7 +342,8 @@ impl Host {
             }
             Input::Comet { link, caller, verb, key, body } => {
                 self.requests.insert(caller, link);
-                Some(object::Input::Comet { caller, verb, key, body })
+                let claim = Claim { key, by: Some(Identity::Wildcard) };
+                Some(object::Input::Comet { caller, verb, claim, body })
             }
             Input::Object(input) => {
                 self.note(&input);
