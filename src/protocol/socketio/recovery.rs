@@ -62,13 +62,22 @@ impl Seal {
         BASE64URL.encode(self.secret.seal(&self.purpose, &[origin, " ", serial, " ", &self.unique].concat()))
     }
 
-    /// What a client says of an earlier connection. `None` when it says nothing, or its pid was made for another.
+    /// What a client says of an earlier connection. `None` when it says nothing, or its pid was made for another. The
+    /// client library keeps its offset when it gets another pid: until it hears an event, that is from before.
     pub fn open(&self, pid: &str, offset: Option<&str>) -> Option<From> {
         let said = self.secret.open(&self.purpose, &BASE64URL.decode(pid).ok()?)?;
         let (origin, rest) = said.split_once(' ')?;
         let (serial, _) = rest.split_once(' ')?;
-        let offset = offset.filter(|offset| !offset.is_empty()).unwrap_or(serial);
+        let offset = offset.filter(|offset| !offset.is_empty() && !is_before(offset, serial)).unwrap_or(serial);
         Some(From { pid: pid.to_owned(), origin: origin.to_owned(), offset: offset.to_owned() })
+    }
+}
+
+/// Whether an offset is from before a client began at this serial: earlier, or of another life of the channel.
+fn is_before(offset: &str, serial: &str) -> bool {
+    match (ChannelSerial::parse(offset), ChannelSerial::parse(serial)) {
+        (Some(offset), Some(began)) => offset.epoch != began.epoch || offset.position <= began.position,
+        _ => false,
     }
 }
 
@@ -130,6 +139,23 @@ mod tests {
         }
         for forged in ["", "x", "!", &pid[1..]] {
             assert_eq!(mine.open(forged, None), None, "{forged}");
+        }
+    }
+
+    #[test]
+    fn an_offset_from_before_the_pid_is_passed_over() {
+        let mine = seal("secret", Some("me"), "chat");
+        let began = "00000000000005-001@s";
+        let pid = mine.pid("abc", began);
+        for (offset, expected) in [
+            ("00000000000005-000@s", began),
+            ("00000000000004-999@s:001", began),
+            ("00000000000005-001@s:000", began),
+            ("00000000000006-000@before", began),
+            ("00000000000005-002@s", "00000000000005-002@s"),
+            ("00000000000005-002@s:001", "00000000000005-002@s:001"),
+        ] {
+            assert_eq!(mine.open(&pid, Some(offset)).unwrap().offset, expected, "{offset}");
         }
     }
 
