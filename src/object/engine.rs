@@ -59,7 +59,8 @@ impl<S: Store + RelayStore> Host<S> {
         }
     }
 
-    /// What comes by a WebSocket that is tried. What comes there before its time is refused by its end.
+    /// What comes by a WebSocket that is tried. What comes there before its time is refused by its end, and the
+    /// connection tries no other.
     pub(super) fn tried(&mut self, socket: SocketId, bytes: &[u8]) {
         match bytes {
             PROBE => {
@@ -69,7 +70,7 @@ impl<S: Store + RelayStore> Host<S> {
             }
             UPGRADE => self.upgrade(socket),
             _ => {
-                self.links.forget_socket(socket);
+                self.links.refuse_socket(socket);
                 self.outputs.push(Output::Close { socket });
             }
         }

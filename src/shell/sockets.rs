@@ -42,10 +42,11 @@ impl Sockets {
         Ok(())
     }
 
-    /// Which one an event is about; `None` when the core has closed it.
+    /// Which one an event is about; `None` when the core has closed it, though another may have its number by now.
     pub fn id_of(&self, state: &ObjectState, socket: &Socket) -> Option<SocketId> {
         let id = socket.marked_id().map(SocketId).or_else(|| tagged_id(state, socket))?;
-        self.sockets.contains_key(&id).then_some(id)
+        let is_it = |held: &Socket| AsRef::<JsValue>::as_ref(held) == AsRef::<JsValue>::as_ref(socket);
+        self.sockets.get(&id).is_some_and(is_it).then_some(id)
     }
 
     pub fn send(&self, ids: &[SocketId], frame: &Encoded) {

@@ -24,7 +24,7 @@ impl Links {
         std::mem::take(&mut self.effects)
     }
 
-    /// A client tries a WebSocket beside its polls. False if it does already.
+    /// A client tries a WebSocket beside its polls. False if it does already, or did in vain by its own fault.
     pub fn try_socket(&mut self, socket: SocketId) -> bool {
         let link = self.get_mut(socket).filter(|link| link.trial == Trial::None && !link.ended);
         link.map(|link| link.trial = Trial::Begun).is_some()
@@ -34,6 +34,14 @@ impl Links {
     pub fn forget_socket(&mut self, socket: SocketId) {
         if let Some(link) = self.get_mut(socket) {
             link.trial = Trial::None;
+        }
+    }
+
+    /// The WebSocket that was tried ends for what its client said there, and polls go on. That it is closed is not
+    /// heard, and another would have its number: there is none.
+    pub fn refuse_socket(&mut self, socket: SocketId) {
+        if let Some(link) = self.get_mut(socket) {
+            link.trial = Trial::Begun;
         }
     }
 

@@ -1,4 +1,4 @@
-//! A connection over HTTP is spoken for by who has its key, and only as its own protocol says.
+//! Connections over HTTP, as an object holds them: who may speak for one, and by what.
 #![cfg(feature = "socketio")]
 
 #[allow(dead_code, reason = "shared with the simulation")]
@@ -13,9 +13,11 @@ use std::rc::Rc;
 
 use courtside::auth::{App, Apps, Grant, Identity};
 use courtside::error::Code;
+use courtside::model::Format;
 use courtside::object::{CallerId, Class, Entrance, Host, Input, Output, Question, Reply, Settings};
 use courtside::protocol::door::Door;
 use courtside::protocol::socketio::SocketIo;
+use courtside::relay::SocketId;
 use courtside::relay::bounds::Bounds;
 use courtside::relay::session::Opening;
 use courtside::rpc::placement::Shard;
@@ -35,6 +37,9 @@ struct Relay {
     app: Rc<App>,
     host: Host<Disk>,
     callers: u64,
+    /// The WebSocket that the last request became, and the body that it was given, if any.
+    accepted: Option<SocketId>,
+    given: Option<String>,
 }
 
 impl Relay {
@@ -43,7 +48,7 @@ impl Relay {
         let settings = Settings { apps: Ok(Rc::new(Apps::of([app.clone()]))), bounds: Bounds::default() };
         let mut host = Host::new(Class::Relay, settings, Disk::new(Random::new(0)));
         host.turn(Input::Wake { sockets: Vec::new(), fresh_epoch: "life".to_owned() }, NOW_MS);
-        Relay { app, host, callers: 0 }
+        Relay { app, host, callers: 0, accepted: None, given: None }
     }
 
     fn caller(&mut self) -> CallerId {
@@ -86,6 +91,14 @@ impl Relay {
         let body = if verb == Verb::Send { b"[]".to_vec() } else { b"6".to_vec() };
         let claim = Claim { key: key.to_owned(), by };
         let outputs = self.host.turn(Input::Comet { caller, verb, claim, body }, NOW_MS);
+        self.accepted = outputs.iter().find_map(|output| match output {
+            Output::Accept { socket, .. } => Some(*socket),
+            _ => None,
+        });
+        self.given = outputs.iter().find_map(|output| match output {
+            Output::Write { body, .. } => Some(body.clone()),
+            _ => None,
+        });
         let reply = outputs.iter().find_map(|output| match output {
             Output::Answer { reply: Reply::Http(reply), .. } => Some(reply),
             _ => None,
@@ -95,6 +108,10 @@ impl Relay {
             Some((_, code)) => Err(code.parse().unwrap()),
             None => Ok(()),
         }
+    }
+
+    fn say(&mut self, socket: SocketId, bytes: Vec<u8>) -> Vec<Output> {
+        self.host.turn(Input::Frame { socket, bytes, format: Format::Json }, NOW_MS)
     }
 }
 
@@ -153,4 +170,28 @@ fn a_key_is_good_for_those_whose_connection_it_is() {
             }
         }
     }
+}
+
+/// Else each junk would free the trial for another WebSocket, under the same number, which nobody closes or counts.
+#[test]
+fn a_client_that_says_junk_by_the_websocket_that_it_tries_tries_no_other() {
+    let mut relay = Relay::new();
+    for said in [&[&b"junk"[..]][..], &[b"2probe", b"junk"]] {
+        let key = relay.open(support::grant::grant(), Mode::Engine);
+        assert_eq!(relay.ask(Verb::Engine(Ask::Upgrade), &key, None), Ok(()));
+        let socket = relay.accepted.expect("a WebSocket");
+        let said = said.iter().map(|bytes| bytes.to_vec());
+        let outputs: Vec<Output> = said.flat_map(|bytes| relay.say(socket, bytes)).collect();
+        let is_close = |output: &Output| matches!(output, Output::Close { socket: closed } if *closed == socket);
+        assert!(outputs.iter().any(is_close), "{outputs:?}");
+        assert_eq!(relay.ask(Verb::Engine(Ask::Upgrade), &key, None), Err(Code::BadRequest.number()));
+        assert_eq!(relay.ask(Verb::Engine(Ask::Poll), &key, None), Ok(()), "polls go on");
+        assert_eq!(relay.given, None, "and wait for something to come");
+    }
+    // One that went without a word may have been the network's fault.
+    let key = relay.open(support::grant::grant(), Mode::Engine);
+    assert_eq!(relay.ask(Verb::Engine(Ask::Upgrade), &key, None), Ok(()));
+    let socket = relay.accepted.expect("a WebSocket");
+    relay.host.turn(Input::Lost { socket }, NOW_MS);
+    assert_eq!(relay.ask(Verb::Engine(Ask::Upgrade), &key, None), Ok(()));
 }
