@@ -9,7 +9,7 @@ mod support {
 
 use std::collections::{BTreeMap, VecDeque};
 
-use courtside::limits::{HEARTBEAT_INTERVAL_MS, LINK_ABSENT_MS, LINK_PROBE_MS, LINK_STALL_MS};
+use courtside::limits::{HEARTBEAT_INTERVAL_MS, LINK_ABSENT_MS, LINK_PROBE_MS, LINK_STALL_MS, LINK_TAKING_MAX_MS};
 use courtside::relay::{self, Relay, SocketId};
 use courtside::rpc::Delivered;
 use courtside::transport::{Effect, Links, Mode, ResponseId};
@@ -109,7 +109,7 @@ fn ten_thousand_silent_departures_leave_nothing() {
     let (answer, effects) = scene.relay.deliver(&delivery(0, &[10, 20]), NOW_MS);
     assert!(matches!(answer, Delivered::At(_)));
     scene.relay_effects(effects);
-    scene.pass(LINK_PROBE_MS.max(HEARTBEAT_INTERVAL_MS) + LINK_ABSENT_MS.max(LINK_STALL_MS));
+    scene.pass(LINK_PROBE_MS.max(HEARTBEAT_INTERVAL_MS) + LINK_TAKING_MAX_MS + LINK_ABSENT_MS.max(LINK_STALL_MS));
     assert_eq!((scene.relay.connection_count(), scene.links.count()), (0, 0));
     assert_eq!((scene.open.len(), scene.links.waiting_bytes()), (0, 0));
     assert!(matches!(scene.relay.deliver(&delivery(20, &[30]), scene.now_ms).0, Delivered::Unsubscribed));

@@ -15,6 +15,10 @@ pub const LINK_PROBE_MS: u64 = 12 * 1_000;
 /// How long a reader may take for what is written to it.
 pub const LINK_STALL_MS: u64 = 10 * 1_000;
 
+/// How much longer the reader of a long body has, at [`BODY_MIN_BYTES_PER_MS`]: it may still be on its way when nothing
+/// more is to be written, and its client asks again when it has all of it. Longer, and members would be ghosts.
+pub const LINK_TAKING_MAX_MS: u64 = 8 * 1_000;
+
 /// Bytes that wait for one reader; with more to say, the connection has lost its transport, and its client resumes from
 /// what it got. Eight pages of replay.
 pub const LINK_QUEUE_MAX_BYTES: usize = 1024 * 1024;
@@ -57,12 +61,15 @@ pub const STREAM_MAX_CHANNELS: usize = 20;
 /// When a stream that is turned away for now comes back, at the earliest; at the latest in twice that. As SDKs do.
 pub const STREAM_RETRY_MS: u64 = 15 * 1_000;
 
-/// Bytes that are written at once, unless a single frame has more.
+/// Bytes that are written at once, unless a single frame has more: into a stream, and as the body of a poll, which a
+/// slow link takes four seconds to bring.
 pub const RESPONSE_MAX_BYTES: usize = 256 * 1024;
+pub const POLL_MAX_BYTES: usize = 64 * 1024;
 
 const _: () = assert!(COMET_BODY_MAX_BYTES * 4 <= BODIES_MAX_BYTES, "a long body leaves room for others");
 const _: () = assert!((OBJECTS_MAX_BYTES as usize) < LINK_ROOMY_MAX_BYTES, "all values of a channel's objects wait");
 const _: () = assert!(FRAME_MAX_BYTES * 3 / 2 < LINK_QUEUE_MAX_BYTES, "any frame waits, and a farewell behind it");
+const LINK_LEFT_MS: u64 = LINK_PROBE_MS + LINK_TAKING_MAX_MS + GRACE_MS;
+const _: () = assert!(LINK_LEFT_MS + LINK_ABSENT_MS <= GHOST_MAX_MS, "who left a poll is no ghost");
+const _: () = assert!(LINK_LEFT_MS + LINK_STALL_MS <= GHOST_MAX_MS, "nor who left a stream");
 const _: () = assert!(LINK_PROBE_MS >= LINK_ABSENT_MS && LINK_PROBE_MS >= LINK_STALL_MS, "the longest patience");
-const _: () = assert!(LINK_PROBE_MS + LINK_ABSENT_MS + GRACE_MS <= GHOST_MAX_MS, "who left a poll is no ghost");
-const _: () = assert!(LINK_PROBE_MS + LINK_STALL_MS + GRACE_MS <= GHOST_MAX_MS, "nor who left a stream");

@@ -13,8 +13,8 @@ use crate::base::pause;
 use crate::error::{Code, ErrorInfo};
 use crate::http::Reply;
 use crate::limits::{
-    LINK_ABSENT_MS, LINK_FRAME_BYTES, LINK_PROBE_MS, LINK_QUEUE_MAX_BYTES, LINK_ROOMY_MAX_BYTES, LINK_STALL_MS,
-    LINKS_QUEUE_MAX_BYTES, LINKS_ROOMY_BYTES, RESPONSE_MAX_BYTES,
+    BODY_MIN_BYTES_PER_MS, LINK_ABSENT_MS, LINK_FRAME_BYTES, LINK_PROBE_MS, LINK_QUEUE_MAX_BYTES, LINK_ROOMY_MAX_BYTES,
+    LINK_STALL_MS, LINK_TAKING_MAX_MS, LINKS_QUEUE_MAX_BYTES, LINKS_ROOMY_BYTES, POLL_MAX_BYTES, RESPONSE_MAX_BYTES,
 };
 use crate::protocol::events::{Place, Said};
 use crate::protocol::outbound::Outbound;
@@ -71,6 +71,8 @@ struct Link {
     queued_bytes: usize,
     reader: Reader,
     since_ms: u64,
+    /// How long its reader may take, beyond what all have, for what was given last.
+    taking_ms: u64,
     /// The poll that took frames last, until it is known to have given them.
     unconfirmed: Option<u32>,
     /// What was given and not taken yet.
@@ -131,6 +133,7 @@ impl Links {
             queued_bytes: 0,
             reader: Reader::Absent,
             since_ms: now_ms,
+            taking_ms: 0,
             unconfirmed: None,
             given: None,
             superseded: None,
@@ -305,6 +308,7 @@ impl Links {
     fn give(&mut self, socket: SocketId, number: u32, body: String, now_ms: u64) {
         let given = Counted::of(body.len(), &self.waiting_bytes);
         let Some(link) = self.get_mut(socket) else { return };
+        link.taking_ms = (body.len() as u64 / BODY_MIN_BYTES_PER_MS).min(LINK_TAKING_MAX_MS);
         link.given = Some(given);
         let last = link.mode.polls() || (link.ended && link.queue.is_empty());
         link.reader = if last { Reader::Absent } else { Reader::Writing(number) };
@@ -439,9 +443,10 @@ impl Link {
 
     /// What the next response, or the next piece of it, is to give.
     fn take(&mut self) -> Vec<Rc<Frame>> {
+        let max_bytes = if self.mode.polls() { POLL_MAX_BYTES } else { RESPONSE_MAX_BYTES };
         let (mut frames, mut bytes) = (Vec::new(), 0);
         while let Some(frame) = self.queue.front()
-            && (frames.is_empty() || bytes + frame.len() <= RESPONSE_MAX_BYTES)
+            && (frames.is_empty() || bytes + frame.len() <= max_bytes)
         {
             bytes += frame.len();
             frames.extend(self.queue.pop_front());
@@ -452,9 +457,9 @@ impl Link {
 
     fn due_ms(&self) -> u64 {
         let patience_ms = match self.reader {
-            Reader::Absent => LINK_ABSENT_MS,
+            Reader::Absent => LINK_ABSENT_MS + self.taking_ms,
             Reader::Ready(_) => LINK_PROBE_MS,
-            Reader::Writing(_) => LINK_STALL_MS,
+            Reader::Writing(_) => LINK_STALL_MS + self.taking_ms,
         };
         self.since_ms + patience_ms
     }

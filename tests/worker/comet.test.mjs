@@ -297,6 +297,28 @@ test('what ends a connection between two polls is told by the next', async () =>
   assert.deepEqual(refusal(await comet.ask('recv')), [action.ERROR, 80017]);
 });
 
+test('a key is good with the credentials of its client, and at no other door', async () => {
+  const tokenOf = async (/** @type {string} */ clientId) => {
+    const { token } = await rest(runtime, { key: demoKey }).auth.requestToken({ clientId });
+    return { access_token: token };
+  };
+  // As SDKs do, it says who it is only when it connects.
+  const ann = await Comet.connect({ clientId: 'ann' });
+  await ann.attach('of-ann');
+  const mallory = await tokenOf('mallory');
+  for (const refused of [
+    await ann.ask('recv', mallory), await ann.ask('close', mallory), await ann.ask('disconnect', mallory),
+    await ann.send([{ action: action.CLOSE }], mallory),
+  ]) assert.deepEqual(refusal(refused), [action.DISCONNECTED, 80003]);
+  const sid = `${runtime.url}/socket.io/?EIO=4&transport=polling&sid=demo.${ann.key}`;
+  for (const init of [{}, { method: 'POST', body: JSON.stringify({ action: action.CLOSE }) }]) {
+    const { status, headers } = await fetch(sid, init);
+    assert.deepEqual([status, headers.get('x-ably-errorcode')], [400, '40006']);
+  }
+  assert.equal((await ann.send([{ action: action.ATTACH, channel: 'of-ann-too' }], await tokenOf('ann'))).status, 204);
+  assert.equal((await ann.expect(action.ATTACHED)).channel, 'of-ann-too');
+});
+
 test('every bad request has a code and harms nobody', async () => {
   const comet = await Comet.connect();
   const somebody = '0123456789ab!0-0-0123456789012345678901';

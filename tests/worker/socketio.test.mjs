@@ -370,6 +370,15 @@ test('requests that are none get the number of their fault', async () => {
   assert.match(poll.body, /^3hello(\x1e40\/raw,\{"sid":"[^"]+","pid":"[^"]+"\})?$/);
   const tooMuch = await fetched(of, { method: 'POST', body: 'x'.repeat(1_000_001) });
   assert.equal(tooMuch.status, 413);
+  // A WebSocket that says junk is the last that is tried, and polls go on.
+  const tried = () => {
+    const socket = new WebSocket(`${runtime.url.replace('http', 'ws')}/socket.io/?${of.replace('polling', 'websocket')}`);
+    socket.addEventListener('open', () => socket.send('junk'));
+    return new Promise((resolve) => void socket.addEventListener('close', ({ code }) => resolve(code)));
+  };
+  assert.equal(await tried(), 1000);
+  assert.equal(await tried(), 1006, 'it is not let in');
+  assert.equal((await fetched(of, { method: 'POST', body: '2again' })).status, 200);
   // Two polls at once: nobody would know who has what.
   const polls = await Promise.all([fetched(of), fetched(of)]);
   assert.ok(polls.some(({ status }) => status === 400), JSON.stringify(polls));

@@ -124,6 +124,36 @@ fn who_comes_no_more_is_lost() {
 }
 
 #[test]
+fn a_poll_has_no_more_than_a_slow_link_brings() {
+    let mut bench = Bench::of(Mode::Poll);
+    let frame = "1".repeat(POLL_MAX_BYTES / 2);
+    (0..3).for_each(|_| bench.send(&frame));
+    for frames in [2, 1] {
+        let response = bench.read();
+        let Some(Effect::Write { body, last: true, .. }) = bench.effects.pop() else { panic!("a body") };
+        assert_eq!(body.matches(&frame).count(), frames);
+        bench.written(response, true);
+    }
+}
+
+#[test]
+fn who_is_given_much_has_longer_to_come_again() {
+    for (bytes, taking_ms) in [(16, 1), (POLL_MAX_BYTES, 4_096), (FRAME_MAX_BYTES, LINK_TAKING_MAX_MS)] {
+        for mode in [Mode::Poll, Mode::Stream] {
+            let mut bench = Bench::of(mode);
+            let response = bench.read();
+            bench.send(&"1".repeat(bytes));
+            bench.effects.clear();
+            bench.pass();
+            let patience_ms = if mode == Mode::Poll { LINK_ABSENT_MS } else { LINK_STALL_MS };
+            assert_eq!(bench.now_ms, 1_000 + patience_ms + taking_ms, "{bytes} {mode:?}");
+            assert_eq!(bench.done()[0], "lost 1");
+            bench.written(response, false);
+        }
+    }
+}
+
+#[test]
 fn who_takes_nothing_is_lost() {
     for mode in [Mode::Poll, Mode::Stream] {
         let mut bench = Bench::of(mode);
