@@ -44,13 +44,13 @@ const SERIALS_OF_CONNECTION: u32 = 8;
 
 impl SocketIo {
     pub(super) fn hears(&mut self, bytes: &[u8], came: Format, setting: Setting<'_>) -> Result<Vec<Heard>, ErrorInfo> {
-        if bytes.len() > FRAME_MAX_BYTES {
-            return Err(Code::TooLarge.because(format!("a packet has at most {FRAME_MAX_BYTES} bytes")));
-        }
         if came == Format::Msgpack {
             return self.take_attachment(bytes, setting);
         }
+        let is_too_large = bytes.len() > FRAME_MAX_BYTES;
         match engine::read(bytes)? {
+            engine::Packet::Message(text) if is_too_large => self.refuse_large(packet::read(text)?, setting),
+            _ if is_too_large => Err(too_large()),
             engine::Packet::Close => Ok(vec![Heard::Do(Inbound::Close)]),
             engine::Packet::Ping(data) => Ok(vec![Heard::Say(Encoded::Text(["3", data].concat()))]),
             engine::Packet::Pong => Ok(vec![Heard::Do(Inbound::Pong)]),
@@ -78,6 +78,21 @@ impl SocketIo {
             // Nothing here asks for one.
             Kind::Ack => Ok(Vec::new()),
             Kind::ConnectError | Kind::BinaryAck => Err(Code::BadBody.because("no client sends such a packet")),
+        }
+    }
+
+    /// A packet that is not looked into. Its client learns why if it is an event, and else by the connection's end.
+    fn refuse_large(&mut self, packet: Packet<'_>, setting: Setting<'_>) -> Result<Vec<Heard>, ErrorInfo> {
+        let event = Event::of(&Packet { data: "", ..packet });
+        match packet.kind {
+            _ if self.open.partial.is_some() => Err(too_large()),
+            Kind::Event => self.publish(event, setting, |_| Err(too_large())),
+            Kind::BinaryEvent => {
+                let (wanted, bytes) = (packet.attachments, MESSAGE_MAX_BYTES + 1);
+                self.open.partial = Some(Partial { event, wanted, attachments: Vec::new(), bytes });
+                Ok(Vec::new())
+            }
+            _ => Err(too_large()),
         }
     }
 
@@ -232,6 +247,10 @@ impl Event {
     fn of(packet: &Packet<'_>) -> Event {
         Event { namespace: packet.namespace.into(), id: packet.id, data: packet.data.to_owned() }
     }
+}
+
+fn too_large() -> ErrorInfo {
+    Code::TooLarge.because(format!("a packet has at most {FRAME_MAX_BYTES} bytes"))
 }
 
 /// The channel of a namespace that the client is in. Fails with 40000 for another.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::auth::{App, Grant};
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{MESSAGE_MAX_BYTES, SOCKETIO_REFUSALS_MAX};
+use crate::limits::{FRAME_MAX_BYTES, MESSAGE_MAX_BYTES, SOCKETIO_REFUSALS_MAX};
 use crate::model::flags::RESUMED;
 use crate::model::name::ChannelName;
 use crate::protocol::outbound::PublishResult;
@@ -240,6 +240,24 @@ fn attachments_follow_their_event() {
     assert!(refused(only(guest.hears(b"\x01", Format::Msgpack))).1.is(Code::TooLarge));
     guest.says(event).unwrap();
     assert!(guest.says("42/chat,[\"a\"]").unwrap_err().is(Code::BadBody), "they are still to come");
+}
+
+#[test]
+fn an_event_whose_packet_is_too_large_is_refused_and_the_connection_goes_on() {
+    let mut guest = Guest::inside("chat");
+    let large = "x".repeat(FRAME_MAX_BYTES);
+    assert!(refused(only(guest.says(&format!("42/chat,7[\"a\",\"{large}\"]")))).1.is(Code::TooLarge));
+    assert_eq!(guest.says(&format!("451-/chat,8[\"a\",\"{large}\"]")).unwrap(), []);
+    assert!(
+        refused(only(guest.hears(b"\x01", Format::Msgpack))).1.is(Code::TooLarge),
+        "once its attachments have come"
+    );
+    guest.says("451-/chat,9[\"a\",{\"_placeholder\":true,\"num\":0}]").unwrap();
+    assert!(refused(only(guest.hears(large.as_bytes(), Format::Msgpack))).1.is(Code::TooLarge));
+    assert_eq!(published(only(guest.says("42/chat,[\"a\"]"))).1, "chat");
+    for (packet, code) in [("40/chat,", Code::TooLarge), ("2", Code::TooLarge), ("49", Code::BadBody)] {
+        assert!(guest.says(&[packet, &large].concat()).unwrap_err().is(code), "{packet}");
+    }
 }
 
 #[test]
