@@ -17,7 +17,7 @@ pub const LINK_STALL_MS: u64 = 10 * 1_000;
 
 /// How much longer the reader of a long body has, at [`BODY_MIN_BYTES_PER_MS`]: it may still be on its way when nothing
 /// more is to be written, and its client asks again when it has all of it. Longer, and members would be ghosts.
-pub const LINK_TAKING_MAX_MS: u64 = 8 * 1_000;
+pub const LINK_TAKING_MAX_MS: u64 = 6 * 1_000;
 
 /// Bytes that wait for one reader; with more to say, the connection has lost its transport, and its client resumes from
 /// what it got. Eight pages of replay.

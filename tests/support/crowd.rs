@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use courtside::limits::{GRACE_MS, LINK_PROBE_MS, LINK_STALL_MS};
+use courtside::limits::{GRACE_MS, LINK_PROBE_MS, LINK_STALL_MS, LINK_TAKING_MAX_MS};
 use courtside::object::{self, CallerId};
 use courtside::rpc::{ChannelCall, Occupancy, Request, Rules, Wanted};
 use serde_json::{Value, json};
@@ -43,10 +43,11 @@ pub fn part_with_one(world: &mut World, pass: impl Fn(&mut World, u64)) {
         _ => {
             note(now_ms, format_args!("client {client} is lost"));
             let updates = home.client.hang_up(now_ms);
-            home.client.connect_at_ms = now_ms + 3 * GRACE_MS;
+            home.client.connect_at_ms = now_ms + 4 * GRACE_MS;
             let grace_ms = home.client.grace_ms;
             // Of who is lost over HTTP nobody says so.
-            let unnoticed_ms = if world.is_over_http(client) { LINK_PROBE_MS + LINK_STALL_MS } else { 0 };
+            let unnoticed_ms =
+                if world.is_over_http(client) { LINK_PROBE_MS + LINK_STALL_MS + LINK_TAKING_MAX_MS } else { 0 };
             world.perform(client, updates);
             pass(world, grace_ms - SOON_MS);
             assert!(members(world, channel, &connection_id) > 0, "client {client}'s members leave too soon");

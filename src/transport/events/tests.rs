@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::auth::{Capability, Grant, KeyName};
-use crate::limits::{LINK_STALL_MS, STREAM_MAX_CHANNELS};
+use crate::limits::{LINK_STALL_MS, LINK_TAKING_MAX_MS, STREAM_MAX_CHANNELS};
 use crate::model::serial::Position;
 use crate::protocol::action;
 use crate::protocol::outbound::{Outbound, OutboundData, OutboundMessage};
@@ -264,7 +264,11 @@ fn who_leaves_is_let_go() {
     // Nobody takes what is written, so nothing is ever reported to be.
     links.send(&sockets, PLAIN.dialect().encode(&messages()), 0);
     links.send(&sockets, PLAIN.dialect().encode(&messages()), 0);
-    let lost = links.tick(LINK_STALL_MS).into_iter().filter(|effect| matches!(effect, Effect::Lost { .. })).count();
+    let lost = links
+        .tick(LINK_STALL_MS + LINK_TAKING_MAX_MS)
+        .into_iter()
+        .filter(|effect| matches!(effect, Effect::Lost { .. }))
+        .count();
     assert_eq!((lost, links.count(), links.waiting_bytes(), links.deadline()), (10_000, 0, 0, None));
 }
 
