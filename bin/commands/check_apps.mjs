@@ -7,6 +7,8 @@ import { readApps, readObject } from '../options.mjs';
 import { BadOption, flag, option } from '../readers.mjs';
 import { table } from '../client/terminal.mjs';
 
+/** Of one variable of a Worker: 5 KB. */
+const SECRET_MAX_BYTES = 5_000;
 const EXAMPLE = '{"apps": [{"id": "live"}]}';
 
 /** @type {import('../command.mjs').Command} */
@@ -19,6 +21,10 @@ A server that is told to read such a file again keeps the apps that it has.`,
   async run(values, [place = '']) {
     const apps = readApps(place === '-' ? piped() : place);
     const wrong = await refusal(apps);
+    const { length } = Buffer.from(apps);
+    if (length > SECRET_MAX_BYTES) {
+      process.stderr.write(`courtside: they have ${length} bytes; a secret on Cloudflare has ${SECRET_MAX_BYTES} at most\n`);
+    }
     const answer = wrong ? { ok: false, error: wrong } : { ok: true, apps: contentsOf(apps) };
     if (values.json) process.stdout.write(`${JSON.stringify(answer)}\n`);
     else if (wrong) process.stderr.write(`courtside: ${wrong}\n`);

@@ -28,6 +28,9 @@ pub const CALL_PATIENCE_MS: u64 = 15 * 1_000;
 /// that is moved or reset refuses what comes in that instant, and takes what comes a moment later.
 pub const CALL_PAUSES_MS: [u64; 4] = [0, 0, 50, 500];
 
+/// Between two lines of the log that say why a call failed.
+pub const FAILED_CALLS_TOLD_MS: u64 = 1_000;
+
 /// Requests that wait at one channel, and bytes of entries in the page that each gets; a page has one entry at least.
 /// The largest publish there is wakes them all at 500 × (64 + 16) KiB, 40 MB; one of 1 KB at 0.5 MB. An object answers
 /// about 1,000 requests a second, and those who are answered come back.

@@ -1,6 +1,7 @@
 //! Calls from object to object. Bytes go by the runtime's own calls, which cost less than requests; connections go by
 //! `fetch`.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::pin;
@@ -14,10 +15,11 @@ use wasm_bindgen_futures::{JsFuture, spawn_local};
 use worker::worker_sys::web_sys::{Request as RawRequest, Response as RawResponse};
 use worker::{Delay, Env, console_error};
 
-use super::platform::{self, Asked};
+use super::platform::{self, Asked, describe, now_ms};
+use crate::base::pause as pauses;
 use crate::base::pinned::{self, Versioned};
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{CALL_PATIENCE_MS, CALL_PAUSES_MS};
+use crate::limits::{CALL_PATIENCE_MS, CALL_PAUSES_MS, FAILED_CALLS_TOLD_MS};
 use crate::rpc::{
     Answer, AppCall, AppResponse, ChannelCall, Delivered, Delivery, Follow, Inspected, Inspection, Notice, Noticed,
     Probe, Probed, Refusal, RelayName, RelayObject, Response,
@@ -84,12 +86,16 @@ pub struct Call<T>(Option<Asked>, PhantomData<T>);
 impl<T: Versioned + 'static> Call<T> {
     /// Hands the answer on, later. That spares what a future costs, which is a lot beside a call.
     pub fn then(self, tell: impl FnOnce(Option<T>) + 'static) {
-        settle(self.0, Box::new(|answer| tell(answer.and_then(|bytes| pinned::decode(&bytes).ok()))));
+        settle(self.0, Box::new(|answer| tell(answer.and_then(|bytes| read_answer(&bytes)))));
     }
 
     pub async fn answer(self) -> Option<T> {
-        pinned::decode(&settled(self.0).await?).ok()
+        read_answer(&settled(self.0).await?)
     }
+}
+
+fn read_answer<T: Versioned>(bytes: &[u8]) -> Option<T> {
+    pinned::decode(bytes).map_err(|error| say_failed(&format!("{error:?}"))).ok()
 }
 
 /// The answer's bytes, not yet decoded: what waits is the same code for all calls.
@@ -106,11 +112,29 @@ fn settle(asked: Option<Asked>, tell: Box<dyn FnOnce(Option<Vec<u8>>)>) {
 }
 
 async fn settled(asked: Option<Asked>) -> Option<Vec<u8>> {
-    bytes(&JsFuture::from(asked?.unchecked_into::<Promise>()).await.ok()?)
+    bytes(&JsFuture::from(asked?.unchecked_into::<Promise>()).await.unwrap_or_else(|error| error))
 }
 
+/// Those of an answer. Anything else is what the platform says of a call that failed.
 fn bytes(answer: &JsValue) -> Option<Vec<u8>> {
-    answer.dyn_ref::<Uint8Array>().map(Uint8Array::to_vec)
+    let bytes = answer.dyn_ref::<Uint8Array>().map(Uint8Array::to_vec);
+    if bytes.is_none() {
+        let said = answer.dyn_ref::<js_sys::Error>().map(|error| String::from(error.message()));
+        say_failed(&said.unwrap_or_else(|| describe(answer)));
+    }
+    bytes
+}
+
+/// An object that cannot be reached fails all calls to it: one in a second is told of.
+fn say_failed(why: &str) {
+    thread_local! {
+        static SAID_AT_MS: Cell<u64> = const { Cell::new(0) };
+    }
+    let now_ms = now_ms();
+    if pauses::is_over(SAID_AT_MS.get() + FAILED_CALLS_TOLD_MS, FAILED_CALLS_TOLD_MS, now_ms) {
+        SAID_AT_MS.set(now_ms);
+        console_error!("a call to another object failed: {why}");
+    }
 }
 
 pub fn call_channel(env: &Env, call: &ChannelCall) -> Call<Answer<Response>> {

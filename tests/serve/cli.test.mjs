@@ -74,10 +74,7 @@ test('where a server is and who asks is told in one way, and no key goes astray'
   assert.deepEqual([own.code, own.err], [0, '']);
 });
 
-/**
- * A server that answers everything with one text, and WebSockets with a status.
- * @param {import('node:test').TestContext} t @param {string} text @param {number} [status]
- */
+/** @param {import('node:test').TestContext} t @param {string} text for all @param {number} [status] of WebSockets */
 async function another(t, text, status = 200) {
   const page = http.createServer((request, response) => {
     response.writeHead(request.headers.upgrade ? status : 200).end(text);
@@ -395,6 +392,9 @@ test('check-apps says what the server says, and where', async (t) => {
   assert.equal((await done(['check-apps', file])).out, 'app\tkeys\tnamespaces\nlive\t1\t1\n');
   const piped = JSON.parse((await done(['check-apps', '-', '--json'], fs.readFileSync(file, 'utf8'))).out);
   assert.deepEqual(piped, { ok: true, apps: [{ id: 'live', keys: 1, namespaces: 1 }] });
+  const long = await cli(['check-apps', '-'], environment, JSON.stringify({ apps: [{ id: 'live', keys: [], namespaces:
+    Array.from({ length: 100 }, (_, index) => ({ id: `${'n'.repeat(40)}${index}` })) }] }));
+  assert.match(long.err, /^courtside: they have 5\d{3} bytes; a secret on Cloudflare has 5000 at most\n$/);
   /** @type {[unknown, RegExp][]} */
   const wrong = [
     [[{ id: 'live', keys: [{ name: 'main', secret: 'short-one' }] }], /keys\[0\]\.secret is wrong: it has 9 bytes/],
