@@ -7,6 +7,10 @@ use super::DELIVERY_MAX_BYTES;
 /// to 30 MB of the 128 that objects may have to share. 5,000 clients, who sends to them, and a reserve.
 pub const RELAY_CONNECTIONS: usize = 6_000;
 
+/// Attachments of one relay's connections: 300 bytes of memory each with a name of 50 bytes, 60 MB with those of the
+/// reserve. More than 27 for each connection; then newcomers go to the next relay, as when it has its connections.
+pub const RELAY_ATTACHMENTS: usize = 160_000;
+
 /// The most that a deployment may say: what the platform lets one object hold.
 pub const RELAY_CONNECTIONS_MAX: usize = 32_768;
 

@@ -18,6 +18,11 @@ pub struct Pace {
     taken: u32,
 }
 
+/// A bound, and the places behind it that are kept for those who come back.
+pub(super) fn with_reserve(most: usize) -> usize {
+    most + most.div_ceil(RETURNING_PART)
+}
+
 impl Relay {
     pub fn set_bounds(&mut self, bounds: Bounds) {
         self.bounds = bounds;
@@ -31,10 +36,10 @@ impl Relay {
     /// Whether a connection may come in now. One that proves that it was here before may, when others are sent
     /// elsewhere: only here can it go on without sending again what it doesn't know to be published.
     pub fn has_room(&self, opening: &Opening, now_ms: u64) -> Result<(), Refusal> {
-        let Bounds { connections, connects_per_second, .. } = self.bounds;
+        let Bounds { connections, attachments, connects_per_second, .. } = self.bounds;
         let held = self.sessions.len();
-        let reserve = connections.div_ceil(RETURNING_PART);
-        if held >= connections && (held >= connections + reserve || !self.was_here(opening)) {
+        let is_full = held >= connections || self.attached >= attachments;
+        if held >= with_reserve(connections) || is_full && !self.was_here(opening) {
             return Err(Refusal::Full);
         }
         if self.lives.is_full() && self.app.tells_of_connections() {
@@ -92,6 +97,7 @@ mod tests {
     use super::*;
     use crate::auth::{App, Capability, Grant, Identity, KeyName};
     use crate::limits::CONNECTION_STATE_TTL_MIN_MS;
+    use crate::model::Format;
     use crate::protocol::Encoded;
     use crate::relay::session::Attach;
     use crate::relay::{Effect, SocketId};
@@ -136,6 +142,34 @@ mod tests {
         assert_eq!(enter(&mut relay, 3, None, 0), Err(Refusal::Full));
         relay.lost(SocketId(1), 0);
         enter(&mut relay, 3, None, 0).unwrap();
+    }
+
+    #[test]
+    fn a_relay_is_full_of_attachments_and_has_room_again_when_some_are_gone() {
+        let mut relay = relay(10, 100);
+        relay.set_bounds(Bounds { connections: 10, attachments: 4, ..Bounds::default() });
+        let key = enter(&mut relay, 1, None, 0).unwrap();
+        let say = |relay: &mut Relay, action: u8, channel: &str| -> Option<u64> {
+            let text = json!({"action": action, "channel": channel}).to_string();
+            let effects = relay.frame(SocketId(1), text.as_bytes(), Format::Json, 0);
+            effects.iter().filter_map(frame).find_map(|frame| frame["error"]["code"].as_u64())
+        };
+        for channel in ["a", "b", "c", "d"] {
+            assert_eq!(say(&mut relay, 10, channel), None);
+        }
+        assert_eq!(enter(&mut relay, 2, None, 0), Err(Refusal::Full), "who comes new goes elsewhere");
+        assert_eq!(say(&mut relay, 10, "e"), None, "who is there has some more");
+        assert_eq!(say(&mut relay, 10, "f"), Some(50320));
+        assert_eq!(say(&mut relay, 10, "e"), None, "and attaches again to what it has");
+        assert_eq!(enter(&mut relay, 3, None, 0), Err(Refusal::Full));
+        say(&mut relay, 12, "e");
+        say(&mut relay, 12, "d");
+        enter(&mut relay, 3, None, 0).unwrap();
+        say(&mut relay, 10, "d");
+        enter(&mut relay, 2, Some(&key), 0).expect("who comes back");
+        relay.lost(SocketId(2), 0);
+        relay.lost(SocketId(1), 0);
+        enter(&mut relay, 4, None, 0).unwrap();
     }
 
     #[test]

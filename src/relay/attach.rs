@@ -1,6 +1,7 @@
 //! Attachments begin and end (protocol.md §§ 6, 7). In between they are given what the log has, if they resume or
 //! rewind: see `replay`.
 
+use super::admission::with_reserve;
 use super::attachment::{Attachment, Replay, Start, State};
 use super::calls::Pending;
 use super::occupancy::admit_listener;
@@ -92,6 +93,11 @@ impl Relay {
         let Some(session) = self.sessions.get_mut(&socket) else { return Ok(()) };
         admit_listener(session, name, &attachment)?;
         let before = session.attachments.get(name);
+        if before.is_none() && self.attached >= with_reserve(self.bounds.attachments) {
+            return Err(
+                Code::Unavailable.because("this server's connections have as many channels as it can hold; try again")
+            );
+        }
         let (present, row) = before.map_or((false, None), |before| (before.present, before.row));
         let previous = session.attachments.insert(name.clone(), Attachment { present, row, ..attachment });
         let bytes_before = previous.as_ref().map_or(0, |previous| previous.bytes(name));
@@ -101,7 +107,8 @@ impl Relay {
             self.take_back(socket, name, previous);
             return Err(error);
         }
-        self.feeds.entry(name.owner()).or_default().members.insert((socket, name.clone()));
+        let feed = self.feeds.entry(name.owner()).or_default();
+        self.attached += usize::from(feed.members.insert((socket, name.clone())));
         self.arrived(socket, name);
         Ok(())
     }
@@ -218,7 +225,7 @@ impl Relay {
         }
         self.departed(socket, name, &attachment, outcome);
         let Some(feed) = self.feeds.get_mut(&owner) else { return };
-        feed.members.remove(&(socket, name.clone()));
+        self.attached -= usize::from(feed.members.remove(&(socket, name.clone())));
         if feed.members.is_empty()
             && !self.tree.branches.contains_key(&owner)
             && let Some(feed) = self.feeds.remove(&owner)

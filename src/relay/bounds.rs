@@ -5,14 +5,16 @@ use crate::base::whole_number;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{
     ANSWERS_MAX_BYTES, CONNECTION_FLOW, CONNECTION_STATE_TTL_MIN_MS, CONNECTION_STATE_TTL_MS, MEMBERS_PAGE_MAX,
-    MESSAGE_FLOW, RELAY_CONNECTIONS, RELAY_CONNECTIONS_MAX, RELAY_CONNECTS_PER_SECOND, RELAY_FLOW, ROWS_MAX_BYTES,
-    SYNC_TURN_BYTES, UNHEARD_MAX_BYTES,
+    MESSAGE_FLOW, RELAY_ATTACHMENTS, RELAY_CONNECTIONS, RELAY_CONNECTIONS_MAX, RELAY_CONNECTS_PER_SECOND, RELAY_FLOW,
+    ROWS_MAX_BYTES, SYNC_TURN_BYTES, UNHEARD_MAX_BYTES,
 };
 
 /// What the deployment allows one relay.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     pub connections: usize,
+    /// See [`RELAY_ATTACHMENTS`].
+    pub attachments: usize,
     pub connects_per_second: u32,
     /// How long a connection without a transport may be resumed.
     pub resume_ms: u64,
@@ -35,6 +37,7 @@ impl Default for Bounds {
     fn default() -> Bounds {
         Bounds {
             connections: RELAY_CONNECTIONS,
+            attachments: RELAY_ATTACHMENTS,
             connects_per_second: RELAY_CONNECTS_PER_SECOND,
             resume_ms: CONNECTION_STATE_TTL_MS,
             sync_members: MEMBERS_PAGE_MAX,

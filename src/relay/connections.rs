@@ -167,7 +167,7 @@ impl Relay {
         self.sessions.insert(socket, session);
         for (name, checkpoint) in checkpoints {
             let feed = self.feeds.entry(name.owner()).or_default();
-            feed.members.insert((socket, name.clone()));
+            self.attached += usize::from(feed.members.insert((socket, name.clone())));
             if checkpoint.is_some() {
                 (feed.reached, feed.checkpoint) = (checkpoint, Some((socket, name)));
             }

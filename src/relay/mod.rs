@@ -137,6 +137,8 @@ pub struct Relay {
     ahead: HashMap<SocketId, Vec<ChannelName>>,
     known: Known,
     feeds: HashMap<ChannelName, Feed>,
+    /// Members of all feeds.
+    attached: usize,
     filters: Filters,
     tree: Tree,
     /// Bytes of all feeds' bases of deltas.
@@ -181,6 +183,7 @@ impl Relay {
             sessions: HashMap::default(),
             ahead: HashMap::default(),
             feeds: HashMap::default(),
+            attached: 0,
             filters: Filters::default(),
             base_bytes: Rc::default(),
             door_bytes: Rc::default(),
