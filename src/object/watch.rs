@@ -76,6 +76,10 @@ impl<S: Store + RelayStore> Host<S> {
         }
         self.store.begin_watch(&watching)?;
         self.watch_at_ms = None;
+        // It may have changed while nobody was here, and the core is that of before.
+        if let Some(config) = &watching.watched.config {
+            self.configured_anew(config);
+        }
         self.relay_does(|relay, now_ms| relay.watch(watching.watched.revocations, watching.bans, now_ms));
         Ok(())
     }
@@ -99,17 +103,20 @@ impl<S: Store + RelayStore> Host<S> {
         self.store.save_bans(&bans)?;
         if let Some(config) = config {
             self.store.save_config(&config)?;
-            // What cannot be read changes nothing here: whoever comes in next is told of it.
-            if let Ok(app) = app::configuration(&config) {
-                self.relay_does(|relay, now_ms| {
-                    let before = relay.app();
-                    relay.reconfigure(Some(&*before), Rc::new(app), now_ms)
-                });
-            }
+            self.configured_anew(&config);
         }
         self.relay_does(|relay, now_ms| relay.revoke(revocations, now_ms));
         self.relay_does(|relay, now_ms| relay.ban(bans, now_ms));
         Ok(Noticed::Taken)
+    }
+
+    /// What cannot be read changes nothing here: whoever comes in next is told of it.
+    fn configured_anew(&mut self, config: &str) {
+        let Ok(app) = app::configuration(config) else { return };
+        self.relay_does(|relay, now_ms| {
+            let before = relay.app();
+            relay.reconfigure(Some(&*before), Rc::new(app), now_ms)
+        });
     }
 
     fn end_watch(&mut self) -> Result<Noticed, StoreError> {

@@ -137,6 +137,8 @@ pub struct Turned {
 pub struct Host {
     pub name: RelayName,
     pub app: Rc<App>,
+    /// Whether the app is the deployment's own, from the next memory on.
+    pub is_configured: bool,
     bounds: Bounds,
     /// Of a channel object.
     pub address: Option<Address>,
@@ -173,6 +175,7 @@ impl Host {
         let mut host = Host {
             name,
             app,
+            is_configured: true,
             bounds: Bounds::default(),
             address,
             driver: None,
@@ -206,7 +209,8 @@ impl Host {
 
     fn build(&mut self, disk: Disk) {
         let class = if self.address.is_some() { Class::Channel } else { Class::Relay };
-        let settings = Settings { apps: Ok(Rc::new(Apps::of([self.app.clone()]))), bounds: self.bounds };
+        let settings =
+            Settings { apps: Ok(Rc::new(Apps::of(self.is_configured.then(|| self.app.clone())))), bounds: self.bounds };
         self.driver = Some(object::Host::new(class, settings, disk));
     }
 

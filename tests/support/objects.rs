@@ -1,16 +1,17 @@
 //! A few objects and their app, joined by calls that arrive at once, unless a test holds them back or loses them.
 //! Nothing happens by chance.
 
+mod app_object;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
-use courtside::auth::{App, Apps};
-use courtside::object::{self, AppHost, CallerId, Question, Reply, Settings, Timer};
+use app_object::AppObject;
+use courtside::auth::App;
+use courtside::object::{self, CallerId, Question, Reply, Timer};
 use courtside::protocol::Encoded;
-use courtside::relay::bounds::Bounds;
 use courtside::rpc::{ChannelCall, RelayName, Request};
 
-use super::app_store::{self, AppMemory};
 use super::host::{Body, Host, Input, LinkId, Output};
 
 /// Rounds in one millisecond, and what may follow from one thing: more is something that keeps itself busy, and would
@@ -34,7 +35,7 @@ type Running = (u64, usize, u64, Timer);
 pub struct Objects {
     pub now_ms: u64,
     pub hosts: Vec<Host>,
-    app: AppHost<AppMemory>,
+    pub app: AppObject,
     timers: Vec<Running>,
     last_call: u64,
     under_way: BTreeMap<CallerId, Waiting>,
@@ -60,11 +61,23 @@ pub struct Objects {
 
 impl Objects {
     pub fn new(app: Rc<App>, hosts: Vec<Host>, now_ms: u64) -> Objects {
-        let settings = Settings { apps: Ok(Rc::new(Apps::of([app]))), bounds: Bounds::default() };
+        Objects::of(AppObject::new(app, true), hosts, now_ms)
+    }
+
+    /// Those of an app that was made at run time.
+    pub fn made(app: Rc<App>, mut hosts: Vec<Host>, now_ms: u64) -> Objects {
+        for host in &mut hosts {
+            host.is_configured = false;
+            host.forget();
+        }
+        Objects::of(AppObject::new(app, false), hosts, now_ms)
+    }
+
+    fn of(app: AppObject, hosts: Vec<Host>, now_ms: u64) -> Objects {
         Objects {
             now_ms,
             hosts,
-            app: AppHost::new(settings, AppMemory::default()),
+            app,
             timers: Vec::new(),
             last_call: 0,
             under_way: BTreeMap::new(),
@@ -84,7 +97,15 @@ impl Objects {
     pub fn pass(&mut self, ms: u64) {
         let until_ms = self.now_ms + ms;
         let mut at_once = 0;
-        while let Some((due_ms, host, input)) = self.next_due(until_ms) {
+        loop {
+            let app_ms = self.app.alarm_ms.filter(|at_ms| *at_ms < until_ms);
+            let Some((due_ms, host, input)) = self.next_due(app_ms.unwrap_or(until_ms)) else {
+                let Some(app_ms) = app_ms else { break };
+                self.now_ms = self.now_ms.max(app_ms);
+                self.app.ring(self.now_ms);
+                self.tell();
+                continue;
+            };
             at_once = if due_ms <= self.now_ms { at_once + 1 } else { 0 };
             assert!(at_once < AT_ONCE_MAX, "something goes on and on while no time passes");
             self.now_ms = self.now_ms.max(due_ms);
@@ -132,6 +153,7 @@ impl Objects {
             for (life, output) in self.hosts[host].release() {
                 inputs.extend(self.leave(host, life, output).map(|(host, input)| (host, Input::Object(input))));
             }
+            inputs.extend(self.tells());
             for (timer, after_ms) in turned.started {
                 match after_ms {
                     0 => inputs.push_back((host, Input::Object(object::Input::Rang(timer)))),
@@ -155,8 +177,7 @@ impl Objects {
             }
             Output::Refuse { .. } | Output::Post(_) => unreachable!("all are sockets and streams"),
             Output::Ask(Question::App { ticket, call }) => {
-                let answer = app_store::ask(&mut self.app, call, self.now_ms);
-                return Some((host, object::Input::AppAnswered { ticket, answer }));
+                return self.ask_app((host, life, ticket, call));
             }
             Output::Ask(question) => match &mut self.held {
                 Some(held) => held.push((host, life, question)),
@@ -206,7 +227,9 @@ impl Objects {
 
     fn answered(&mut self, id: CallerId, reply: Reply) -> Option<(usize, object::Input)> {
         let Some((host, life, question)) = self.under_way.remove(&id) else {
-            self.answers.insert(id, reply);
+            if !self.app.told(id, &reply, self.now_ms) {
+                self.answers.insert(id, reply);
+            }
             return None;
         };
         let is_publish = matches!(&question, Question::Call { call, .. } if call.request.publishes().is_some());
