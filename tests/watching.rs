@@ -13,7 +13,8 @@ mod support {
 
 use std::rc::Rc;
 
-use courtside::auth::{App, Grant, Identity};
+use courtside::auth::{App, Ban, Grant, Identity, KeyName, Revocation, Target};
+use courtside::limits::WATCH_PAUSE_MS;
 use courtside::model::Format;
 use courtside::model::name::{AppId, ChannelName};
 use courtside::protocol::Encoded;
@@ -32,6 +33,7 @@ const HOUR_MS: u64 = 60 * 60 * 1_000;
 const CHANNEL: usize = 0;
 const RELAY: usize = 1;
 
+const CONNECTED: u64 = 4;
 const CLOSE: u64 = 7;
 const ERROR: u64 = 9;
 const ATTACH: u64 = 10;
@@ -61,6 +63,33 @@ impl Scene {
 
     fn connect_as(&mut self, link: u64, name: &str) {
         self.open(link, Grant { client_id: Identity::Named(name.into()), ..support::grant::grant() });
+    }
+
+    /// By a token that can be revoked.
+    fn connect_by_token(&mut self, link: u64, name: &str) {
+        let (client_id, issued_at_ms) = (Identity::Named(name.into()), Some(NOW_MS));
+        self.open(link, Grant { client_id, issued_at_ms, basic: false, ..support::grant::grant() });
+    }
+
+    fn revoke(&mut self, name: &str) {
+        let revocation = Revocation {
+            key_name: KeyName::parse("demo.key").unwrap(),
+            target: Target::ClientId(name.to_owned()),
+            issued_before_ms: self.objects.now_ms + 1,
+            applies_at_ms: self.objects.now_ms,
+        };
+        self.objects.operate(AppRequest::Revoke(vec![revocation])).unwrap();
+    }
+
+    /// The relay asks to watch, in vain as far as it knows, and asks again. The first call is carried out later.
+    fn watch_late(&mut self) {
+        self.objects.app.held = Some(Vec::new());
+        self.connect_by_token(1, "eve");
+        let mut lost = self.objects.lose_questions();
+        self.connect_by_token(2, "ann");
+        assert_eq!(self.heard(2), (vec![CONNECTED], false));
+        let late = lost.pop().expect("it asks");
+        self.objects.operate(late).unwrap();
     }
 
     fn open(&mut self, link: u64, grant: Grant) {
@@ -128,4 +157,80 @@ fn a_relay_whose_watch_begins_anew_knows_what_changed_meanwhile() {
         scene.objects.pass(HOUR_MS);
     }
     assert_eq!(scene.rows(), 4, "the relay's calls say that messages are kept");
+}
+
+#[test]
+fn a_watch_that_another_replaced_late_is_begun_anew() {
+    let mut scene = Scene::new(false);
+    scene.watch_late();
+    scene.revoke("ann");
+    assert!(scene.heard(2).1, "the app told it to a watch of which the relay does not know");
+    scene.connect_by_token(3, "bob");
+    assert_eq!(scene.heard(3), (vec![CONNECTED], false));
+    scene.revoke("bob");
+    assert!(scene.heard(3).1, "and to the next one");
+    scene.connect_by_token(4, "bob");
+    assert_eq!(scene.heard(4), (vec![], true));
+}
+
+/// What is stored says that the relay has to ask.
+#[test]
+fn a_watch_in_doubt_is_begun_anew_by_the_next_memory() {
+    let mut scene = Scene::new(false);
+    scene.watch_late();
+    scene.objects.app.held = Some(Vec::new());
+    scene.revoke("ann");
+    scene.objects.hosts[RELAY].forget();
+    scene.objects.lose_questions();
+    scene.objects.pass(2 * WATCH_PAUSE_MS);
+    assert!(scene.heard(2).1);
+}
+
+/// Whom the app kept out when it last said so stays out until it says another thing.
+#[test]
+fn a_ban_holds_while_the_watch_is_in_doubt() {
+    let mut scene = Scene::new(false);
+    let ban = Ban { until_ms: None, since_ms: NOW_MS, interval_ms: None, ..Ban::lifted("eve", None) };
+    scene.objects.operate(AppRequest::Admin(AdminCall { note: None, act: Act::Ban(ban) }.into())).unwrap();
+    scene.watch_late();
+    scene.objects.app.held = Some(Vec::new());
+    scene.revoke("bob");
+    scene.objects.lose_questions();
+    scene.connect_as(3, "eve");
+    scene.objects.hosts[RELAY].forget();
+    scene.objects.app.held = Some(Vec::new());
+    scene.connect_as(4, "eve");
+    scene.objects.lose_questions();
+    assert_eq!((scene.heard(3), scene.heard(4)), ((vec![], true), (vec![], true)));
+}
+
+#[test]
+fn what_is_revoked_before_the_answer_to_a_watch_comes_holds_for_who_comes_with_it() {
+    let mut scene = Scene::new(false);
+    scene.objects.app.held_answers = Some(Vec::new());
+    scene.connect_by_token(1, "ann");
+    scene.connect_by_token(2, "bob");
+    scene.revoke("ann");
+    scene.objects.free_word();
+    assert!(scene.heard(1).1);
+    assert_eq!(scene.heard(2), (vec![CONNECTED], false));
+    scene.revoke("bob");
+    assert!(scene.heard(2).1, "the watch is one that the app knows of");
+}
+
+/// Nor would the app answer a relay that asks to watch it.
+#[test]
+fn an_app_that_is_deleted_ends_its_clients_whichever_watch_it_tells() {
+    let mut scene = Scene::new(true);
+    scene.watch_late();
+    scene.objects.operate(AppRequest::Delete).unwrap();
+    assert!(scene.heard(2).1);
+
+    let mut scene = Scene::new(true);
+    scene.watch_late();
+    scene.objects.app.held = Some(Vec::new());
+    scene.revoke("bob");
+    scene.objects.operate(AppRequest::Delete).unwrap();
+    scene.objects.free_questions();
+    assert!(scene.heard(2).1, "it is told when it asks");
 }

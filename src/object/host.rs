@@ -23,8 +23,8 @@ use crate::relay::{self, Relay, SocketId};
 use crate::rpc::Ticket;
 use crate::rpc::placement::Shard;
 use crate::rpc::{
-    Address, Answer, AppCall, AppRequest, AppResponse, Follow, HookReport, PushRequest, RelayName, Response, Rules,
-    taken,
+    Address, Answer, AppCall, AppRequest, AppResponse, Follow, HookReport, Notice, PushRequest, RelayName, Response,
+    Rules, taken,
 };
 use crate::stats::{Counter, Reporter};
 use crate::transport::{self, Links};
@@ -56,6 +56,8 @@ pub struct Host<S> {
     pub(super) unlisted: Vec<(Waiting, Answer<Response>)>,
     /// What it asked the app for.
     pub(super) asked: HashMap<Ticket, Asked>,
+    /// What the app told of a watch that it may be answering: the answer comes first.
+    pub(super) untaken: Option<(CallerId, Notice)>,
     last_ticket: u64,
     last_socket: u32,
     pub(super) timers: Timers,
@@ -122,6 +124,7 @@ impl<S: Store + RelayStore> Host<S> {
             waiting: HashMap::default(),
             unlisted: Vec::new(),
             asked: HashMap::default(),
+            untaken: None,
             last_ticket: 0,
             last_socket: 0,
             timers: Timers::default(),
@@ -197,10 +200,7 @@ impl<S: Store + RelayStore> Host<S> {
             }
             Input::Identify { caller, key } => self.identify(caller, &key),
             Input::Inspect { caller, inspection } => self.inspect(caller, inspection),
-            Input::Notice { caller, notice } => {
-                let noticed = self.notice(notice).map_err(failed);
-                self.reply(caller, Reply::Noticed(noticed));
-            }
+            Input::Notice { caller, notice } => self.notice(caller, notice),
             Input::Answered { ticket, answer } => return self.answered(ticket, answer),
             Input::Delivered { channel, relay, attempt, answer } => self.delivered(&channel, &relay, attempt, answer),
             Input::Probed { relay, attempt, answer } => self.probed(&relay, attempt, answer),
@@ -270,8 +270,7 @@ impl<S: Store + RelayStore> Host<S> {
             }
             Some(Asked::Hooks(report)) => self.hooks_told(&report, &answer),
             Some(Asked::Report { minute }) => self.reporter.answered(minute, taken(&answer)),
-            // If there is none, it is asked again.
-            Some(Asked::Watch) => drop(self.begin_watch(answer)),
+            Some(Asked::Watch) => self.watch_answered(answer),
             Some(Asked::Enter(entrants)) => self.enter_watched(entrants, answer),
             Some(Asked::Follow(caller, follow)) => {
                 let answer = self.begin_watch(answer).and_then(|()| self.followed(&follow));
@@ -279,6 +278,7 @@ impl<S: Store + RelayStore> Host<S> {
             }
             None => {}
         }
+        self.take_notice();
     }
 
     /// The relay core; begun when the first socket comes, since only that says whose app it is.
@@ -296,10 +296,13 @@ impl<S: Store + RelayStore> Host<S> {
             relay.set_bounds(self.settings.bounds);
             relay.set_operators(self.settings.apps.as_ref().ok().and_then(|apps| apps.operators().cloned()));
             relay.found_lives(self.store.lives().map_err(failed)?, self.now_ms);
-            if watch.is_some() {
+            if let Some(watch) = watch {
                 let (revocations, bans) =
                     (self.store.revocations().map_err(failed)?, self.store.bans().map_err(failed)?);
                 relay.watch(revocations, bans, self.now_ms);
+                if watch.ticket.is_none() {
+                    relay.doubt_watch();
+                }
             }
             self.relay = Some(relay);
         }

@@ -98,6 +98,7 @@ impl<S: Store + RelayStore> Host<S> {
             let now_ms = self.now_ms;
             let effects = self.relay_for(&app, shard, None)?.lead(followers, now_ms);
             self.relay_effects(effects);
+            self.watch_soon();
         }
         Ok(())
     }

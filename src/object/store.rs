@@ -11,7 +11,8 @@ use crate::rpc::{RelayName, Watching};
 /// The watch of the app, as it is stored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Watch {
-    pub ticket: u64,
+    /// `None` while the app may know of another watch, or of none.
+    pub ticket: Option<u64>,
     /// Of an app made at run time.
     pub config: Option<String>,
 }
@@ -27,6 +28,9 @@ pub trait RelayStore {
 
     /// What the app is made with has changed.
     fn save_config(&mut self, config: &str) -> Result<(), StoreError>;
+
+    /// The app may know of another watch, or of none. What it said stays.
+    fn doubt_watch(&mut self) -> Result<(), StoreError>;
 
     /// Forgets the watch, all revocations and bans.
     fn end_watch(&mut self) -> Result<(), StoreError>;

@@ -4,7 +4,8 @@
 use std::rc::Rc;
 
 use super::host::{Asked, Host, failed};
-use super::store::{RelayStore, StoreError};
+use super::store::{RelayStore, StoreError, Watch};
+use super::{CallerId, Reply};
 use crate::app;
 use crate::base::pause;
 use crate::channel::store::Store;
@@ -22,7 +23,7 @@ impl<S: Store + RelayStore> Host<S> {
         let configured = self.settings.apps.as_ref().map_err(Clone::clone)?.get(app);
         let is_watched = configured.is_none() || has_clients;
         let is_known = self.relay.as_ref().is_some_and(Relay::is_watching);
-        Ok(is_watched && !is_known && self.store.watch().map_err(failed)?.is_none())
+        Ok(is_watched && !is_known && self.store.watch().map_err(failed)?.is_none_or(|watch| watch.ticket.is_none()))
     }
 
     /// Whether a client may come in though the app can't say whom it keeps out. One of the deployment's own never ends,
@@ -43,7 +44,16 @@ impl<S: Store + RelayStore> Host<S> {
 
     /// After a loss of memory: what is stored says whether the app knows this relay.
     pub(super) fn watch_soon(&mut self) {
-        self.watch_at_ms = self.relay.as_ref().and_then(Relay::unwatched).map(|_| self.now_ms);
+        self.watch_at_ms = self.unwatched().map(|_| self.now_ms);
+    }
+
+    /// The call that is needed, since the app would tell nothing.
+    fn unwatched(&self) -> Option<AppCall> {
+        let relay = self.relay.as_ref()?;
+        let app = relay.app_id();
+        let is_made = self.settings.apps.as_ref().is_ok_and(|apps| apps.get(app).is_none());
+        let name = relay.unwatched(is_made)?.clone();
+        Some(AppCall { app: app.clone(), request: AppRequest::Watch(name) })
     }
 
     /// Asks the app again for clients that came in without its word, once it is time.
@@ -52,9 +62,7 @@ impl<S: Store + RelayStore> Host<S> {
             return;
         }
         self.watch_at_ms = None;
-        let Some(relay) = &self.relay else { return };
-        let Some(name) = relay.unwatched().cloned() else { return };
-        let call = AppCall { app: relay.app_id().clone(), request: AppRequest::Watch(name) };
+        let Some(call) = self.unwatched() else { return };
         self.watch_later();
         self.ask_app(Asked::Watch, call);
     }
@@ -70,8 +78,8 @@ impl<S: Store + RelayStore> Host<S> {
 
     fn watched(&mut self, watching: Watching) -> Result<(), StoreError> {
         // Clients that came together all asked; the app tells of the last watch only.
-        let known = self.store.watch()?;
-        if known.is_some_and(|known| known.ticket > watching.watched.ticket) {
+        let known = self.store.watch()?.and_then(|watch| watch.ticket);
+        if known.is_some_and(|known| known > watching.watched.ticket) {
             return Ok(());
         }
         self.store.begin_watch(&watching)?;
@@ -84,17 +92,67 @@ impl<S: Store + RelayStore> Host<S> {
         Ok(())
     }
 
-    pub(super) fn notice(&mut self, notice: Notice) -> Result<Noticed, StoreError> {
-        let known = self.store.watch()?;
-        if known.is_none_or(|known| known.ticket != notice.ticket) {
-            return Ok(Noticed::Unwatched);
+    /// The answer for clients that are here. If there is none, the app is asked again.
+    pub(super) fn watch_answered(&mut self, answer: Answer<AppResponse>) {
+        if self.begin_watch(answer).is_err_and(|error| error.is(Code::BadCredentials)) {
+            // It was deleted while it knew of no watch. Should the rest fail, it is asked once more.
+            let _ = self.end_app();
         }
+    }
+
+    /// What the app tells. Of a watch that it may be answering just now, the answer is to come first: what is told
+    /// later is not in it.
+    pub(super) fn notice(&mut self, caller: CallerId, notice: Notice) {
+        if self.asks_to_watch() && self.store.watch().is_ok_and(|known| !is_of(known.as_ref(), &notice)) {
+            let before = self.untaken.replace((caller, notice));
+            self.refuse_notice(before);
+            return;
+        }
+        let noticed = self.noticed(notice).map_err(failed);
+        self.reply(caller, Reply::Noticed(noticed));
+    }
+
+    pub(super) fn take_notice(&mut self) {
+        if !self.asks_to_watch()
+            && let Some((caller, notice)) = self.untaken.take()
+        {
+            self.notice(caller, notice);
+        }
+    }
+
+    /// The app has told it again.
+    fn refuse_notice(&mut self, untaken: Option<(CallerId, Notice)>) {
+        let error = || Code::InternalChannel.because("the relay waits for the app; tell it again");
+        untaken.into_iter().for_each(|(caller, _)| self.reply(caller, Reply::Noticed(Err(error()))));
+    }
+
+    fn asks_to_watch(&self) -> bool {
+        self.asked.values().any(|asked| matches!(asked, Asked::Enter(_) | Asked::Follow(..) | Asked::Watch))
+    }
+
+    fn noticed(&mut self, notice: Notice) -> Result<Noticed, StoreError> {
+        let known = self.store.watch()?;
+        let is_known = is_of(known.as_ref(), &notice);
         match notice.news {
+            // Its id is never used again, so that holds whichever watch it is told to.
             News::Deleted => self.end_app(),
-            _ if self.relay.as_ref().is_none_or(Relay::is_idle) => self.end_watch(),
+            _ if known.is_some() && self.relay.as_ref().is_none_or(Relay::is_idle) => self.end_watch(),
+            _ if !is_known => self.doubt_watch(),
             News::Revoked(revocations) => self.change(Changes { revocations, ..Changes::default() }),
             News::Changed(changes) => self.change(*changes),
         }
+    }
+
+    /// The app knows of another watch, begun by a call that was given up here, and lets go of it now; so it may tell
+    /// nothing of the one that is stored, if there is one. It is asked again for the clients who are here.
+    fn doubt_watch(&mut self) -> Result<Noticed, StoreError> {
+        if self.store.watch()?.is_some() {
+            self.store.doubt_watch()?;
+        }
+        self.relay.iter_mut().for_each(Relay::doubt_watch);
+        self.watch_soon();
+        self.watch_again();
+        Ok(Noticed::Unwatched)
     }
 
     fn change(&mut self, Changes { config, revocations, bans }: Changes) -> Result<Noticed, StoreError> {
@@ -129,6 +187,13 @@ impl<S: Store + RelayStore> Host<S> {
 
     fn end_app(&mut self) -> Result<Noticed, StoreError> {
         self.relay_does(Relay::end);
-        self.end_watch()
+        match self.store.watch()? {
+            Some(_) => self.end_watch(),
+            None => Ok(Noticed::Unwatched),
+        }
     }
+}
+
+fn is_of(watch: Option<&Watch>, notice: &Notice) -> bool {
+    watch.is_some_and(|watch| watch.ticket == Some(notice.ticket))
 }

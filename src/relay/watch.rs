@@ -26,10 +26,16 @@ impl Relay {
         self.revocations.is_some()
     }
 
-    /// What the app is to call this relay, if clients are here of whom it would tell nothing.
-    pub fn unwatched(&self) -> Option<&RelayName> {
-        let is_needed = self.revocations.is_none() && !self.sessions.is_empty();
-        is_needed.then_some(&self.name)
+    /// What the app is to call this relay, if clients are here of whom it would tell nothing; or relays that are fed
+    /// here, where the app can end or change.
+    pub fn unwatched(&self, is_made: bool) -> Option<&RelayName> {
+        let is_used = !self.sessions.is_empty() || is_made && !self.is_idle();
+        (self.revocations.is_none() && is_used).then_some(&self.name)
+    }
+
+    /// The app may tell this relay nothing any more. Whom it kept out stays out until it is asked again.
+    pub fn doubt_watch(&mut self) {
+        self.revocations = None;
     }
 
     /// The app tells this relay nothing any more.

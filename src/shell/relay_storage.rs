@@ -15,7 +15,8 @@ use crate::rpc::{RelayName, Watching};
 
 const SECRET_SCHEMA: &str = "CREATE TABLE IF NOT EXISTS secret (id INTEGER PRIMARY KEY, value BLOB NOT NULL)";
 
-/// `config` is empty for an app of the deployment's own. A revocation is keyed by what it ends.
+/// `ticket` is 0 while the watch is in doubt, and `config` empty for an app of the deployment's own. A revocation is
+/// keyed by what it ends.
 const WATCH_SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS watch (id INTEGER PRIMARY KEY, ticket INTEGER NOT NULL, config TEXT NOT NULL);
     CREATE TABLE IF NOT EXISTS revoked (target TEXT PRIMARY KEY, forget_at_ms INTEGER NOT NULL, value BLOB NOT NULL);";
@@ -50,7 +51,7 @@ impl RelayStore for SqlStore {
         }
         let rows = self.database().rows("SELECT ticket, config FROM watch", &[])?;
         let watch = |row| Watch {
-            ticket: integer(row, "ticket"),
+            ticket: Some(integer(row, "ticket")).filter(|ticket| *ticket > 0),
             config: Some(text(row, "config")).filter(|config| !config.is_empty()),
         };
         Ok(rows.first().map(watch))
@@ -64,6 +65,10 @@ impl RelayStore for SqlStore {
 
     fn save_config(&mut self, config: &str) -> Result<(), StoreError> {
         self.database().exec("UPDATE watch SET config = ?", &[config.into()])
+    }
+
+    fn doubt_watch(&mut self) -> Result<(), StoreError> {
+        self.database().exec("UPDATE watch SET ticket = 0", &[])
     }
 
     /// The watch first: should the rest fail, too many are kept out, and not too few.

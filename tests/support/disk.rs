@@ -356,11 +356,18 @@ impl RelayStore for Disk {
     fn watch(&mut self) -> Result<Option<Watch>, StoreError> {
         self.read()?;
         let watched = self.live_beside.watching.clone().map(|watching| watching.watched);
-        Ok(watched.map(|watched| Watch { ticket: watched.ticket, config: watched.config }))
+        let ticket = |ticket| Some(ticket).filter(|ticket| *ticket > 0);
+        Ok(watched.map(|watched| Watch { ticket: ticket(watched.ticket), config: watched.config }))
     }
 
     fn begin_watch(&mut self, watching: &Watching) -> Result<(), StoreError> {
         self.write(Write::Watch(Some(watching.clone())))
+    }
+
+    fn doubt_watch(&mut self) -> Result<(), StoreError> {
+        let Some(mut watching) = self.live_beside.watching.clone() else { return Ok(()) };
+        watching.watched.ticket = 0;
+        self.write(Write::Watch(Some(watching)))
     }
 
     fn end_watch(&mut self) -> Result<(), StoreError> {
