@@ -84,6 +84,8 @@ struct Watcher {
     told: u64,
     /// When it may be told (again).
     due_ms: u64,
+    /// It did not answer when it was last told something: when that was to be told again.
+    silent_ms: Option<u64>,
 }
 
 /// Tell this relay, and hand its answer, or that none came, to [`Registrar::told`].
@@ -114,7 +116,7 @@ impl Registrar {
         revision = revision.max(bans).max(stored.config_revision) + u64::from(state == State::Deleted);
         let lifted = stored.bans.iter().filter(|(_, ban)| ban.is_lifted()).count();
         let bans = admin::restored(stored.bans.into_iter().map(|(_, ban)| ban));
-        let watcher = |(relay, ticket, told)| Watcher { relay, ticket, told, due_ms: 0 };
+        let watcher = |(relay, ticket, told)| Watcher { relay, ticket, told, due_ms: 0, silent_ms: None };
         let watchers = stored.watchers.into_iter().map(watcher).collect();
         let (statistics, meta) = (Statistics::default(), Meta::load(store, now_ms)?);
         let mut registrar = Registrar {
@@ -201,17 +203,34 @@ impl Registrar {
         hooks::take(store, news).map(|()| Ok(AppResponse::Done))
     }
 
-    /// The relays that are to be told something now, and what.
+    /// The relays that are to be told something now, and what. Those that did not answer have half of the places, so
+    /// that they hold nobody else up, however many they are.
     pub fn notices(&mut self, store: &mut impl Store, now_ms: u64) -> Result<Vec<Tell>, StoreError> {
-        let is_due = |due_ms| pause::is_over(due_ms, NOTICE_RETRY_MS, now_ms);
-        let behind = |watcher: &Watcher| watcher.told < self.revision;
-        let in_flight = self.watchers.iter().filter(|watcher| behind(watcher) && !is_due(watcher.due_ms)).count();
-        let room = NOTICES_AT_ONCE_MAX.saturating_sub(in_flight);
-        let is_owed = |watcher: &&mut Watcher| watcher.told < self.revision && is_due(watcher.due_ms);
+        let is_due = |watcher: &Watcher| pause::is_over(watcher.due_ms, NOTICE_RETRY_MS, now_ms);
+        let (mut owed, mut waits, mut silent_waits) = (Vec::new(), 0, 0);
+        for watcher in self.watchers.iter_mut().filter(|watcher| watcher.told < self.revision) {
+            match (is_due(watcher), watcher.silent_ms.is_some()) {
+                (true, _) => {
+                    // Perhaps nobody said that there was no answer.
+                    watcher.silent_ms = Some(watcher.due_ms).filter(|due_ms| *due_ms > 0).or(watcher.silent_ms);
+                    owed.push(watcher);
+                }
+                (false, true) => silent_waits = (silent_waits + 1).min(NOTICES_AT_ONCE_MAX / 2),
+                (false, false) => waits += 1,
+            }
+        }
+        // The others first, and then who was tried longest ago.
+        owed.sort_by_key(|watcher| watcher.silent_ms);
+        let room = NOTICES_AT_ONCE_MAX.saturating_sub(waits + silent_waits);
+        let others = owed.iter().filter(|watcher| watcher.silent_ms.is_none()).count().min(room);
+        let places = others + (NOTICES_AT_ONCE_MAX / 2 - silent_waits).min(room - others);
         let mut due: Vec<(RelayName, u64, u64)> = Vec::new();
-        for watcher in self.watchers.iter_mut().filter(is_owed).take(room) {
-            watcher.due_ms = now_ms + NOTICE_RETRY_MS;
-            due.push((watcher.relay.clone(), watcher.ticket, watcher.told));
+        for (index, watcher) in owed.into_iter().enumerate() {
+            // One that waits for a place needs no alarm: it gets the place of another.
+            watcher.due_ms = if index < places { now_ms + NOTICE_RETRY_MS } else { 0 };
+            if index < places {
+                due.push((watcher.relay.clone(), watcher.ticket, watcher.told));
+            }
         }
         let tell = |(relay, ticket, told)| {
             let (news, through) = match self.state {
@@ -247,6 +266,7 @@ impl Registrar {
         let ticket = tell.notice.ticket;
         let told = |watcher: &&mut Watcher| watcher.relay == tell.relay && watcher.ticket == ticket;
         let Some(watcher) = self.watchers.iter_mut().find(told) else { return Ok(()) };
+        watcher.silent_ms = Some(watcher.due_ms).filter(|_| answer.is_none());
         match answer {
             // It is told again when its time comes.
             None => Ok(()),
@@ -426,7 +446,7 @@ impl Registrar {
         if let Some(index) = known {
             self.watchers.swap_remove(index);
         }
-        self.watchers.push(Watcher { relay, ticket, told: self.revision, due_ms: 0 });
+        self.watchers.push(Watcher { relay, ticket, told: self.revision, due_ms: 0, silent_ms: None });
         let rows = store.revocations_after(0, REVOCATIONS_MAX)?;
         let revocations = rows.into_iter().map(|(_, revocation)| revocation).collect();
         let bans = store.bans_after(0, usize::MAX >> 1)?.into_iter().map(|(_, ban)| ban);

@@ -2,6 +2,7 @@
 
 mod admin;
 mod meta;
+mod notices;
 mod statistics;
 #[path = "../support"]
 mod support {
