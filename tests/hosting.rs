@@ -255,6 +255,27 @@ fn an_alarm_that_finds_its_channel_unreadable_rings_again() {
     assert!(objects.hosts[CHANNEL].disk().alarm_ms().is_some_and(|at_ms| at_ms > now_ms));
 }
 
+/// The memory that committed it is lost, and its alarm is the first thing that the next one does.
+#[test]
+fn what_a_channel_commits_as_it_wakes_is_delivered_whatever_becomes_of_it() {
+    let mut objects = objects();
+    connect(&mut objects, RELAY, 1);
+    send(&mut objects, RELAY, 1, &json!({"action": 10, "channel": "room"}));
+    connect(&mut objects, CHANNEL, 2);
+    objects.pass(60 * 1_000);
+    objects.hosts[CHANNEL].forget();
+    objects.hosts[CHANNEL].disk_mut().set_alarm(None);
+    objects.hosts[CHANNEL].holds_alarm = true;
+    objects.held = Some(Vec::new());
+    actions(&mut objects, 1);
+    send(&mut objects, CHANNEL, 2, &json!({"action": 15, "channel": "room", "msgSerial": 0, "messages": [{}]}));
+    objects.hosts[CHANNEL].forget();
+    objects.lose_calls();
+    objects.hosts[CHANNEL].holds_alarm = false;
+    objects.pass(60 * 1_000);
+    assert!(actions(&mut objects, 1).contains(&15));
+}
+
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
 fn publish(objects: &mut Objects, link: u64, serial: u64) {

@@ -47,6 +47,11 @@ impl Channel {
         (self.pace.open < self.tip() && !self.feeds.is_empty() && !self.stale).then_some(self.pace.until_ms)
     }
 
+    /// Whether a relay has not said that it has all that is stored, as far as this memory knows.
+    pub fn owes_delivery(&self) -> bool {
+        self.feeds.owe() || self.paces_until_ms().is_some()
+    }
+
     /// The alarm for it that outlives the timer: nobody else would wake a channel that loses its memory meanwhile.
     pub(super) fn pace_deadline(&self) -> Option<u64> {
         self.paces_until_ms().map(|until_ms| until_ms + DELIVERY_TIMEOUT_MS)

@@ -24,9 +24,20 @@ impl<S: Store + RelayStore> Host<S> {
         self.keep_hooked();
         self.count();
         self.start_timers();
+        if self.owes_delivery() {
+            // The next memory would not know of it, and nobody else may wake it.
+            let step = self.alarm.insist(self.now_ms);
+            self.alarm_step(step);
+        }
         let deadline_ms = self.deadline();
         let step = self.alarm.keep(deadline_ms, self.now_ms);
         self.alarm_step(step);
+    }
+
+    /// Whether somebody waits for what is stored here.
+    fn owes_delivery(&self) -> bool {
+        self.channel.as_ref().is_some_and(Channel::owes_delivery)
+            || self.relay.as_ref().is_some_and(Relay::owes_delivery)
     }
 
     pub(super) fn alarm_step(&mut self, step: Option<Step>) {

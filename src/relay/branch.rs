@@ -234,6 +234,11 @@ impl Relay {
         }
     }
 
+    /// Whether a relay below has not said that it has all it was sent.
+    pub fn owes_delivery(&self) -> bool {
+        self.tree.branches.values().any(|branch| branch.feeds.owe())
+    }
+
     pub(super) fn branches_due_ms(&self) -> Option<u64> {
         let due = |branch: &Branch| branch.feeds.deadline().into_iter().chain(branch.subscribe_at_ms).min();
         self.tree.branches.values().filter_map(due).min()

@@ -265,6 +265,12 @@ impl Feeds {
         }
     }
 
+    /// Whether a relay has not said that it has all it was sent. What an answer carries is asked for again by who made
+    /// the call.
+    pub fn owe(&self) -> bool {
+        self.feeds.values().any(|feed| feed.state != State::Idle)
+    }
+
     pub fn deadline(&self) -> Option<u64> {
         let due = |feed: &Feed| match feed.state {
             // For when the timer goes with the memory.

@@ -162,6 +162,8 @@ pub struct Host {
     /// Calls whose answers this memory waits for.
     in_flight: usize,
     timers: usize,
+    /// The platform does not say when the alarm rings, which it does in its own time.
+    pub holds_alarm: bool,
     /// Counts the memories; an answer to one that is gone finds nobody.
     pub life: u64,
     /// Counts the processes; a write under way when one is lost never becomes durable.
@@ -192,6 +194,7 @@ impl Host {
             turns_synced: 0,
             in_flight: 0,
             timers: 0,
+            holds_alarm: false,
             life: 0,
             crashes: 0,
             synced_at_ms: 0,
@@ -426,6 +429,7 @@ impl Host {
                 self.timers += 1;
                 turned.started.push((timer, after_ms));
             }
+            object::Output::AskAlarm if self.holds_alarm => {}
             object::Output::AskAlarm => {
                 let at_ms = self.disk().alarm_ms();
                 self.drive(object::Input::AlarmKnown { at_ms }, now_ms, turned);
