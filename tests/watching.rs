@@ -3,10 +3,14 @@
 #[allow(dead_code, reason = "shared with the simulation")]
 mod support {
     pub mod app_store;
+    #[cfg(feature = "mqtt")]
+    pub mod bench;
     pub mod disk;
     pub mod grant;
     pub mod host;
     pub mod memory_store;
+    #[cfg(feature = "mqtt")]
+    pub mod mqtt;
     pub mod objects;
     pub mod random;
 }
@@ -16,7 +20,7 @@ use std::rc::Rc;
 use courtside::auth::{App, Ban, Grant, Identity, KeyName, Revocation, Target};
 use courtside::limits::WATCH_PAUSE_MS;
 use courtside::model::Format;
-use courtside::model::name::{AppId, ChannelName};
+use courtside::model::name::ChannelName;
 use courtside::protocol::Encoded;
 use courtside::relay::session::Opening;
 use courtside::rpc::{Act, Address, AdminCall, AppRequest, Change, RelayName};
@@ -29,9 +33,11 @@ use support::random::Random;
 const NOW_MS: u64 = 1_000_000;
 const HOUR_MS: u64 = 60 * 60 * 1_000;
 
-/// A channel's object, and one relay.
+/// A channel's object, one relay, and the channel of wills.
 const CHANNEL: usize = 0;
 const RELAY: usize = 1;
+#[cfg(feature = "mqtt")]
+const WILLS: usize = 2;
 
 const CONNECTED: u64 = 4;
 const CLOSE: u64 = 7;
@@ -49,12 +55,15 @@ impl Scene {
     fn new(is_made: bool) -> Scene {
         let key = json!({"name": "key", "secret": "a-secret-of-the-app", "revocableTokens": true});
         let app: Rc<App> = Rc::new(serde_json::from_value(json!({"id": "demo", "keys": [key]})).unwrap());
-        let address = Address { app: AppId::parse("demo").unwrap(), channel: ChannelName::parse("room").unwrap() };
         let disk = || Disk::new(Random::new(0));
-        let channel = Host::new(RelayName::of_channel(&address), app.clone(), Some(address), disk());
+        let channel = |name| {
+            let address = Address { app: app.id().clone(), channel: ChannelName::parse(name).unwrap() };
+            Host::new(RelayName::of_channel(&address), app.clone(), Some(address), disk())
+        };
         let relay = Host::new(RelayName::shard(app.id(), 0), app.clone(), None, disk());
         let new = if is_made { Objects::made } else { Objects::new };
-        Scene { objects: new(app, vec![channel, relay], NOW_MS) }
+        let hosts = vec![channel("room"), relay, channel("wills")];
+        Scene { objects: new(app, hosts, NOW_MS) }
     }
 
     fn connect(&mut self, link: u64) {
@@ -79,6 +88,11 @@ impl Scene {
             applies_at_ms: self.objects.now_ms,
         };
         self.objects.operate(AppRequest::Revoke(vec![revocation])).unwrap();
+    }
+
+    fn ban(&mut self, name: &str) {
+        let ban = Ban { until_ms: None, since_ms: NOW_MS, interval_ms: None, ..Ban::lifted(name, None) };
+        self.objects.operate(AppRequest::Admin(AdminCall { note: None, act: Act::Ban(ban) }.into())).unwrap();
     }
 
     /// The relay asks to watch, in vain as far as it knows, and asks again. The first call is carried out later.
@@ -190,8 +204,7 @@ fn a_watch_in_doubt_is_begun_anew_by_the_next_memory() {
 #[test]
 fn a_ban_holds_while_the_watch_is_in_doubt() {
     let mut scene = Scene::new(false);
-    let ban = Ban { until_ms: None, since_ms: NOW_MS, interval_ms: None, ..Ban::lifted("eve", None) };
-    scene.objects.operate(AppRequest::Admin(AdminCall { note: None, act: Act::Ban(ban) }.into())).unwrap();
+    scene.ban("eve");
     scene.watch_late();
     scene.objects.app.held = Some(Vec::new());
     scene.revoke("bob");
@@ -233,4 +246,21 @@ fn an_app_that_is_deleted_ends_its_clients_whichever_watch_it_tells() {
     scene.objects.operate(AppRequest::Delete).unwrap();
     scene.objects.free_questions();
     assert!(scene.heard(2).1, "it is told when it asks");
+}
+
+/// Whose relay was killed has no connection, and it is the relay that says the will.
+#[cfg(feature = "mqtt")]
+#[test]
+fn no_will_is_said_for_who_was_banned_since() {
+    for (banned, said) in [("bob", 1), ("ann", 0)] {
+        let mut scene = Scene::new(false);
+        let grant = Grant { client_id: Identity::Named("ann".into()), ..support::grant::grant() };
+        let opening = support::mqtt::opening(grant, "ann", true, NOW_MS);
+        scene.objects.turn(RELAY, Input::Open { link: LinkId(1), mode: None, opening, fresh_id: "conn1".into() });
+        scene.objects.hosts[RELAY].crash();
+        scene.objects.turn(RELAY, Input::Object(courtside::object::Input::Alarm));
+        scene.ban(banned);
+        scene.objects.pass(HOUR_MS / 60);
+        assert_eq!(scene.objects.hosts[WILLS].disk().stored().rows.len(), said, "{banned} is banned");
+    }
 }

@@ -88,9 +88,9 @@ impl Relay {
         self.finish()
     }
 
-    /// Whether it has neither clients nor relays to feed.
+    /// Whether it has neither clients nor relays to feed, and says nothing for who has left.
     pub fn is_idle(&self) -> bool {
-        self.sessions.is_empty() && self.tree.branches.is_empty()
+        !self.has_clients() && self.tree.branches.is_empty()
     }
 
     /// The answer to [`Effect::Deliver`], or that there was none.

@@ -162,6 +162,10 @@ impl Sessions {
         self.changed.insert(id.to_owned());
     }
 
+    pub fn have_wills(&self) -> bool {
+        self.kept.values().any(|kept| kept.will.is_some())
+    }
+
     /// Whether it is time to store how far a session that goes on has come.
     pub fn is_due(&self, id: &str, now_ms: u64) -> bool {
         self.saved_ms.get(id).is_some_and(|saved_ms| now_ms >= saved_ms + MQTT_SAVE_MS)

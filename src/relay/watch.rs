@@ -29,8 +29,17 @@ impl Relay {
     /// What the app is to call this relay, if clients are here of whom it would tell nothing; or relays that are fed
     /// here, where the app can end or change.
     pub fn unwatched(&self, is_made: bool) -> Option<&RelayName> {
-        let is_used = !self.sessions.is_empty() || is_made && !self.is_idle();
+        let is_used = self.has_clients() || is_made && !self.is_idle();
         (self.revocations.is_none() && is_used).then_some(&self.name)
+    }
+
+    /// Whether anyone is here whom the app may keep out, or was and has left a will, which is said then or not.
+    pub(super) fn has_clients(&self) -> bool {
+        #[cfg(feature = "mqtt")]
+        if self.mqtt.have_wills() {
+            return true;
+        }
+        !self.sessions.is_empty()
     }
 
     /// The app may tell this relay nothing any more. Whom it kept out stays out until it is asked again.
