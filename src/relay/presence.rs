@@ -199,11 +199,15 @@ impl Relay {
         (Probed { missing: self.missing(probe), local_occupancy }, self.finish())
     }
 
-    /// Which of these connections are not here, or not attached to the channel.
+    /// Which of these connections are not here, or not attached to the channel, or may not be present there any more:
+    /// what it was told of that may be lost.
     fn missing(&self, probe: &Probe) -> Vec<String> {
         let is_here = |connection_id: &String| {
             let session = self.known.connections.get(connection_id).and_then(|socket| self.sessions.get(socket));
-            session.is_some_and(|session| session.attachments.keys().any(|name| may_have_members(name, &probe.channel)))
+            session.is_some_and(|session| {
+                let may = |name: &ChannelName| session.grant.permits(name, Operations::PRESENCE);
+                session.attachments.keys().any(|name| may_have_members(name, &probe.channel) && may(name))
+            })
         };
         probe.connections.iter().filter(|connection_id| !is_here(connection_id)).cloned().collect()
     }

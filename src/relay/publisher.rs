@@ -14,8 +14,7 @@ use super::outbox::Place;
 use crate::base::pause;
 use crate::limits::{BUSY_PUBLISHES, PUBLISH_CALL_MAX_BYTES};
 use crate::model::name::ChannelName;
-use crate::rpc::Publish;
-use crate::rpc::Ticket;
+use crate::rpc::{ConnectionOutcome, Publish, Submission, Ticket};
 
 /// The first pause after a call failed; doubled each time.
 const RETRY_FIRST_MS: u64 = 50;
@@ -47,6 +46,12 @@ impl Item {
         self.socket != other.socket
             && self.connection_id == other.connection_id
             && self.publish.key == other.publish.key
+    }
+
+    /// Whether a connection leaves by it that goes on.
+    pub fn is_withdrawal(&self) -> bool {
+        let outcome = ConnectionOutcome::Left;
+        matches!(&self.publish.content, Submission::ConnectionOutcome { outcome: told, .. } if *told == outcome)
     }
 
     fn is_of(&self, socket: SocketId, connection_id: &str) -> bool {
@@ -138,8 +143,8 @@ impl Publisher {
             State::InFlight(_) => return None,
             State::Waiting { .. } if !self.is_due(now_ms) => return None,
             State::Collecting { enough, .. } if !self.is_due(now_ms) && self.queue.len() < enough => return None,
-            State::Waiting { .. } => {}
-            State::Collecting { .. } | State::Idle => self.take(now_ms),
+            State::Waiting { .. } if !self.in_flight.is_empty() => {}
+            State::Waiting { .. } | State::Collecting { .. } | State::Idle => self.take(now_ms),
         }
         if self.in_flight.is_empty() {
             self.state = State::Idle;
@@ -200,6 +205,14 @@ impl Publisher {
         failed
     }
 
+    /// These were given up, and are to be said all the same, after a pause and before all that waits.
+    pub fn insist(&mut self, items: Vec<Item>, now_ms: u64) {
+        if !items.is_empty() && self.in_flight.is_empty() {
+            self.state = State::Waiting { until_ms: now_ms + RETRY_MAX_MS };
+        }
+        items.into_iter().rev().for_each(|item| self.queue.push_front(item));
+    }
+
     /// Whether what it waited for is over.
     pub fn is_due(&self, now_ms: u64) -> bool {
         match self.state {
@@ -233,7 +246,7 @@ mod tests {
     use crate::auth::Source;
     use crate::limits::BUSY_PAUSE_MS;
     use crate::relay::outbox::Outbox;
-    use crate::rpc::{PublishKey, Submission};
+    use crate::rpc::PublishKey;
 
     fn item(socket: u32, msg_serial: u64) -> Item {
         let content = Submission::Messages(Vec::new());

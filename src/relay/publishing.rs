@@ -221,11 +221,30 @@ impl Relay {
                 let try_ms = if error.status_code < 500 { 0 } else { PUBLISH_TRY_MS };
                 let Failed { mut given_up, in_vain_bytes } = publisher.failed(ticket, self.now_ms, try_ms);
                 self.queue.bytes -= in_vain_bytes;
+                self.insist_on_withdrawals(&channel, &mut given_up);
                 self.give_up_unheard(&channel, &mut given_up);
                 self.tell(given_up, |_| Err(error.clone()));
             }
         }
         self.send_publishes(&channel);
+    }
+
+    /// That a connection which is still here has left is said until the channel hears it: it would keep the members as
+    /// long as the attachment. Once is enough.
+    fn insist_on_withdrawals(&mut self, channel: &ChannelName, given_up: &mut Vec<Item>) {
+        let (withdrawals, others): (Vec<Item>, Vec<Item>) =
+            given_up.drain(..).partition(|item| item.is_withdrawal() && self.owner(item).is_some());
+        *given_up = others;
+        let mut kept: Vec<Item> = Vec::new();
+        for item in withdrawals {
+            match kept.iter().any(|other| other.connection_id == item.connection_id) {
+                true => self.queue.bytes -= item.bytes,
+                false => kept.push(item),
+            }
+        }
+        if let Some(publisher) = self.queue.publishers.get_mut(channel) {
+            publisher.insist(kept, self.now_ms);
+        }
     }
 
     /// Of these, given up, some are of sockets that are gone. Nobody is told: their clients say all again, in order,

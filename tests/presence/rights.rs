@@ -1,7 +1,7 @@
 //! What becomes of members, and of who is told of them, when a connection goes on with another token.
 
 use courtside::auth::{Capability, Identity};
-use courtside::limits::SYNC_TURN_MS;
+use courtside::limits::{GHOST_MAX_MS, PUBLISH_TRY_MS, SYNC_TURN_MS};
 use serde_json::json;
 
 use crate::world::{Client, World};
@@ -51,6 +51,35 @@ fn what_was_entered_for_others_leaves_when_the_connection_is_somebody() {
     assert_eq!(world.events(watcher), ["leave ann", "leave bob"]);
     world.act(bot, 2, 2, json!({}));
     assert_eq!(world.present(), ["bob"], "and may come as itself");
+}
+
+/// Its relay forgets what it is about to tell.
+#[test]
+fn a_member_that_may_not_be_present_any_more_leaves_though_nobody_tells_the_channel() {
+    let (mut world, ann, watcher) = member("ann", &["ann"]);
+    world.objects.held = Some(Vec::new());
+    world.authorize(ann, &["subscribe"], "ann");
+    world.forget_relay(0);
+    world.objects.lose_calls();
+    assert_eq!(world.present(), ["ann"]);
+    world.pass(GHOST_MAX_MS);
+    assert_eq!((world.present(), world.events(watcher)), (vec![], vec!["leave ann".to_owned()]));
+}
+
+/// The relay goes on to tell it, and what is said after it comes after it.
+#[test]
+fn what_was_entered_for_others_leaves_however_long_the_channel_cannot_be_told() {
+    let (mut world, bot, watcher) = member("*", &["ann"]);
+    world.authorize(bot, &["presence", "subscribe"], "*");
+    world.objects.unreachable.push(0);
+    world.authorize(bot, &["presence", "subscribe"], "bob");
+    world.pass(PUBLISH_TRY_MS + 3_000);
+    world.act(bot, 1, 2, json!({}));
+    world.objects.unreachable.clear();
+    assert_eq!(world.present(), ["ann"]);
+    world.pass(5_000);
+    assert_eq!(world.events(watcher), ["leave ann", "enter bob"]);
+    assert_eq!(world.present(), ["bob"]);
 }
 
 #[test]
