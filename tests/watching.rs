@@ -17,13 +17,13 @@ mod support {
 
 use std::rc::Rc;
 
-use courtside::auth::{App, Ban, Grant, Identity, KeyName, Revocation, Target};
+use courtside::auth::{App, Ban, Grant, Identity, KeyName, Revocation, Rules as NamespaceRules, Target};
 use courtside::limits::WATCH_PAUSE_MS;
 use courtside::model::Format;
 use courtside::model::name::ChannelName;
 use courtside::protocol::Encoded;
 use courtside::relay::session::Opening;
-use courtside::rpc::{Act, Address, AdminCall, AppRequest, Change, RelayName};
+use courtside::rpc::{Act, Address, AdminCall, AppRequest, Change, ChannelCall, RelayName, Request, Rules};
 use serde_json::{Value, json};
 use support::disk::Disk;
 use support::host::{Host, Input, LinkId};
@@ -53,8 +53,13 @@ struct Scene {
 impl Scene {
     /// An app that was made at run time, or one of the deployment's own.
     fn new(is_made: bool) -> Scene {
+        Scene::with(is_made, &json!([]))
+    }
+
+    fn with(is_made: bool, namespaces: &Value) -> Scene {
         let key = json!({"name": "key", "secret": "a-secret-of-the-app", "revocableTokens": true});
-        let app: Rc<App> = Rc::new(serde_json::from_value(json!({"id": "demo", "keys": [key]})).unwrap());
+        let app = json!({"id": "demo", "keys": [key], "namespaces": namespaces});
+        let app: Rc<App> = Rc::new(serde_json::from_value(app).unwrap());
         let disk = || Disk::new(Random::new(0));
         let channel = |name| {
             let address = Address { app: app.id().clone(), channel: ChannelName::parse(name).unwrap() };
@@ -125,6 +130,13 @@ impl Scene {
     fn set_namespace(&mut self, namespace: &Value) {
         let act = Act::Configure(Change::PutNamespace(namespace.to_string()));
         self.objects.operate(AppRequest::Admin(AdminCall { note: None, act }.into())).unwrap();
+    }
+
+    /// A call by somebody who has not heard that anything is kept.
+    fn call_late(&mut self) {
+        let to = self.objects.hosts[CHANNEL].address.clone().unwrap();
+        let rules = Rules::of(NamespaceRules::NONE);
+        self.objects.call(ChannelCall { to, rules, request: Request::Count });
     }
 
     /// The actions of the frames that a client was sent since this was last asked, and whether it was sent away.
@@ -263,4 +275,39 @@ fn no_will_is_said_for_who_was_banned_since() {
         scene.objects.pass(HOUR_MS / 60);
         assert_eq!(scene.objects.hosts[WILLS].disk().stored().rows.len(), said, "{banned} is banned");
     }
+}
+
+/// Nor a call that comes before the app could be asked, or by whoever goes on and on.
+#[test]
+fn a_late_call_destroys_nothing_that_is_kept_by_now() {
+    for is_made in [true, false] {
+        let mut scene = Scene::with(is_made, &json!([{"id": "*", "persisted": true}]));
+        scene.connect(1);
+        (0..3).for_each(|serial| scene.publish(1, serial));
+        scene.call_late();
+        scene.objects.pass(HOUR_MS);
+        assert_eq!(scene.rows(), 3);
+        scene.objects.app.held = Some(Vec::new());
+        scene.call_late();
+        scene.objects.lose_questions();
+        scene.objects.hosts[CHANNEL].forget();
+        scene.objects.pass(HOUR_MS);
+        assert_eq!(scene.rows(), 3);
+        let asked = scene.objects.app.asked;
+        (0..100).for_each(|_| scene.call_late());
+        assert!(scene.objects.app.asked <= asked + 1);
+    }
+}
+
+#[test]
+fn what_is_kept_no_longer_goes_once_the_app_says_so() {
+    let mut scene = Scene::with(true, &json!([{"id": "*", "persisted": true}]));
+    scene.connect(1);
+    (0..3).for_each(|serial| scene.publish(1, serial));
+    scene.set_namespace(&json!({"id": "*"}));
+    scene.objects.pass(HOUR_MS);
+    assert_eq!(scene.rows(), 3, "no call has brought that yet");
+    scene.publish(1, 3);
+    scene.objects.pass(HOUR_MS);
+    assert_eq!(scene.rows(), 1, "the newest stays");
 }

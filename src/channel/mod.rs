@@ -239,7 +239,20 @@ impl Channel {
         self.log.tip()
     }
 
-    /// Takes the rules that calls bring along; they change when the app's configuration does.
+    /// Takes the rules that calls bring along. Gives whether they keep less than those before: the call may be of who
+    /// has not heard of these, so all is kept until [`Channel::set_rules`] confirms it.
+    pub fn hear_rules(&mut self, store: &mut impl Store, rules: &Rules) -> Result<bool, StoreError> {
+        if self.meta.rules == *rules {
+            return Ok(false);
+        }
+        let kept = rules.keeping_as_long_as(&self.meta.rules);
+        match self.has_begun && kept != *rules {
+            true => self.set_rules(store, &kept).map(|()| true),
+            false => self.set_rules(store, rules).map(|()| false),
+        }
+    }
+
+    /// Takes rules that are the app's; they change when its configuration does.
     pub fn set_rules(&mut self, store: &mut impl Store, rules: &Rules) -> Result<(), StoreError> {
         if self.meta.rules == *rules {
             return Ok(());

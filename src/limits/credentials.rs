@@ -95,6 +95,10 @@ pub const NOTICES_AT_ONCE_MAX: usize = 50;
 /// How long an app waits for a relay's answer before it tells it again.
 pub const NOTICE_RETRY_MS: u64 = 5 * 1_000;
 
+/// How long a channel waits before it asks its app once more whether messages are kept shorter than before: relays that
+/// have not heard of a change may go on saying so.
+pub const RULES_PAUSE_MS: u64 = 5 * 1_000;
+
 /// How long a relay whose app could not be reached lets clients of a configured app in without its word, before it asks
 /// again: so long a ban may be unknown at worst, once the app is back.
 pub const WATCH_PAUSE_MS: u64 = 5 * 1_000;

@@ -36,17 +36,4 @@ impl<S: Store + RelayStore> Host<S> {
             let _ = channel.set_rules(&mut self.store, &rules);
         }
     }
-
-    /// A channel that nobody calls learns from here that the deployment's configuration has changed.
-    pub(super) fn refresh_rules(&mut self) {
-        let Some(address) = self.own_address().cloned() else { return };
-        let Some(app) = self.settings.apps.as_ref().ok().and_then(|apps| apps.get(&address.app)).cloned() else {
-            return;
-        };
-        let rules = Rules::on(&app, &address.channel);
-        if let Some(channel) = &mut self.channel {
-            // If that fails the next call brings them.
-            let _ = channel.set_rules(&mut self.store, &rules);
-        }
-    }
 }

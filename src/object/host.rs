@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use super::alarm::Alarm;
 use super::entrance::Entrant;
+use super::rules::Unconfirmed;
 use super::store::{RelayStore, Watch};
 use super::timers::Timers;
 use super::{CallerId, Class, Input, Output, Question, Reply, Settings};
@@ -56,6 +57,7 @@ pub struct Host<S> {
     pub(super) unlisted: Vec<(Waiting, Answer<Response>)>,
     /// What it asked the app for.
     pub(super) asked: HashMap<Ticket, Asked>,
+    pub(super) unconfirmed: Unconfirmed,
     /// What the app told of a watch that it may be answering: the answer comes first.
     pub(super) untaken: Option<(CallerId, Notice)>,
     last_ticket: u64,
@@ -91,6 +93,8 @@ pub(super) enum Asked {
     },
     /// It knows this of the channel's webhooks.
     Hooks(Box<HookReport>),
+    /// Whether these rules of the channel, which keep less than those before, are the app's.
+    Rules(Box<Rules>),
     /// It takes note of what was counted in this minute.
     Report {
         minute: u64,
@@ -124,6 +128,7 @@ impl<S: Store + RelayStore> Host<S> {
             waiting: HashMap::default(),
             unlisted: Vec::new(),
             asked: HashMap::default(),
+            unconfirmed: Unconfirmed::default(),
             untaken: None,
             last_ticket: 0,
             last_socket: 0,
@@ -270,6 +275,7 @@ impl<S: Store + RelayStore> Host<S> {
             }
             Some(Asked::Hooks(report)) => self.hooks_told(&report, &answer),
             Some(Asked::Report { minute }) => self.reporter.answered(minute, taken(&answer)),
+            Some(Asked::Rules(heard)) => self.rules_answered(&heard, answer),
             Some(Asked::Watch) => self.watch_answered(answer),
             Some(Asked::Enter(entrants)) => self.enter_watched(entrants, answer),
             Some(Asked::Follow(caller, follow)) => {
@@ -341,8 +347,10 @@ impl<S: Store + RelayStore> Host<S> {
             self.channel = Channel::wake(&mut self.store, call, &self.fresh_epoch, self.now_ms)?;
             self.read_at_ms = None;
         }
-        if let (Some(channel), Some((_, rules))) = (&mut self.channel, call) {
-            channel.set_rules(&mut self.store, rules)?;
+        if let (Some(channel), Some((_, rules))) = (&mut self.channel, call)
+            && channel.hear_rules(&mut self.store, rules)?
+        {
+            self.rules_heard(rules);
         }
         Ok(self.channel.as_mut().map(|channel| (channel, &mut self.store)))
     }

@@ -27,6 +27,7 @@ mod hooks;
 mod host;
 mod rebuild;
 mod reports;
+mod rules;
 mod schedule;
 pub mod store;
 mod timers;

@@ -18,6 +18,7 @@ impl<S: Store + RelayStore> Host<S> {
         if self.schedule_commit() {
             self.perform_all();
         }
+        self.confirm_rules();
         self.keep_listed();
         self.tell_listed();
         self.keep_pushed();

@@ -105,6 +105,23 @@ impl Rules {
         Rules { hooks: app.hooks(channel), ..Rules::of(&rules) }
     }
 
+    /// The same, but keeping all that others keep: messages and objects as long, the last message, and what is still
+    /// to be sent to webhooks.
+    pub fn keeping_as_long_as(&self, others: &Rules) -> Rules {
+        let is_other = |hook: &&Hook| others.hooks.iter().all(|other| other.id != hook.id);
+        let hooks = match others.hooks.iter().all(|hook| self.hooks.contains(hook)) {
+            true => self.hooks.clone(),
+            false => others.hooks.iter().chain(self.hooks.iter().filter(is_other)).cloned().collect(),
+        };
+        Rules {
+            retention_ms: self.retention_ms.max(others.retention_ms),
+            persist_last: self.persist_last || others.persist_last,
+            objects_kept_ms: self.objects_kept_ms.max(others.objects_kept_ms),
+            hooks,
+            ..self.clone()
+        }
+    }
+
     /// The same without webhooks.
     pub fn of(rules: &crate::auth::Rules) -> Rules {
         let hours = rules.retention_hours.map(|hours| hours.min(RETENTION_MAX_HOURS) * 60 * 60 * 1_000);

@@ -331,7 +331,9 @@ fn what_waited_for_a_webhook_that_is_taken_away_goes() {
     assert_eq!(world.host.disk().stored().rows.len(), 20, "they wait");
     let namespaces = json!([{"id": "room", "mutableMessages": false}]);
     world.app = Rc::new(serde_json::from_value(json!({"id": "demo", "keys": [], "namespaces": namespaces})).unwrap());
-    // A reader brings the rules along.
+    // A reader brings the rules along, and the channel's own object has them by then.
+    world.host.app = world.app.clone();
+    world.host.forget();
     world.call(Request::History(HistoryQuery { limit: 1, ..HistoryQuery::default() }));
     world.run_for(2 * RETENTION_MS);
     assert_eq!(world.host.disk().stored().rows.len(), 1, "the newest, which holds the tip");

@@ -25,6 +25,8 @@ pub struct AppObject {
     telling: BTreeMap<CallerId, Tell>,
     /// What they are to be told now.
     tells: Vec<Tell>,
+    /// How often it was asked for its configuration.
+    pub asked: usize,
     /// Questions wait here, if they are held.
     pub held: Option<Vec<Asking>>,
     /// Answers wait here, if they are held.
@@ -45,6 +47,7 @@ impl AppObject {
             alarm_ms: None,
             telling: BTreeMap::new(),
             tells: Vec::new(),
+            asked: 0,
             held: None,
             held_answers: None,
         }
@@ -88,6 +91,7 @@ impl AppObject {
 impl Objects {
     /// An object asks the app.
     pub(super) fn ask_app(&mut self, (host, life, ticket, call): Asking) -> Option<(usize, object::Input)> {
+        self.app.asked += usize::from(call.request == AppRequest::Config);
         if let Some(held) = &mut self.app.held {
             held.push((host, life, ticket, call));
             return None;
