@@ -18,7 +18,7 @@ mod support {
 use std::rc::Rc;
 
 use courtside::auth::{App, Ban, Grant, Identity, KeyName, Revocation, Rules as NamespaceRules, Target};
-use courtside::limits::WATCH_PAUSE_MS;
+use courtside::limits::{NOTICE_RETRY_MS, WATCH_PAUSE_MS};
 use courtside::model::Format;
 use courtside::model::name::ChannelName;
 use courtside::protocol::Encoded;
@@ -310,4 +310,52 @@ fn what_is_kept_no_longer_goes_once_the_app_says_so() {
     scene.publish(1, 3);
     scene.objects.pass(HOUR_MS);
     assert_eq!(scene.rows(), 1, "the newest stays");
+}
+
+/// Calls that are late or lost, a relay that forgets or cannot be reached, and an operator who revokes amid all that.
+#[test]
+fn nobody_who_is_revoked_stays_whatever_happened_meanwhile() {
+    const NAMES: [&str; 4] = ["ann", "bob", "eve", "joe"];
+    for seed in 0..200 {
+        let (mut scene, mut random) = (Scene::new(seed % 2 == 0), Random::new(seed));
+        let (mut late, mut came, mut revoked) = (Vec::new(), Vec::new(), Vec::new());
+        for link in 0..60 {
+            let name = NAMES[random.below(4) as usize];
+            match random.below(10) {
+                0..3 => {
+                    scene.connect_by_token(link, name);
+                    came.push((link, name));
+                }
+                3 => {
+                    scene.revoke(name);
+                    revoked.push(name);
+                }
+                4 => scene.objects.app.held = scene.objects.app.held.take().or_else(|| Some(Vec::new())),
+                5 => match random.below(2) {
+                    0 => late.extend(scene.objects.lose_questions()),
+                    _ => scene.objects.free_questions(),
+                },
+                6 => match scene.objects.app.held_answers {
+                    Some(_) => scene.objects.free_word(),
+                    None => scene.objects.app.held_answers = Some(Vec::new()),
+                },
+                7 => match random.below(3) {
+                    0 => drop(scene.objects.hosts[RELAY].forget()),
+                    1 => scene.objects.unreachable = vec![RELAY],
+                    _ => scene.objects.unreachable.clear(),
+                },
+                8 => late.drain(..).for_each(|request| drop(scene.objects.operate(request))),
+                _ => scene.objects.pass(random.below(8_000)),
+            }
+        }
+        scene.objects.unreachable.clear();
+        late.extend(scene.objects.lose_questions());
+        late.drain(..).for_each(|request| drop(scene.objects.operate(request)));
+        scene.objects.free_word();
+        scene.objects.pass(4 * WATCH_PAUSE_MS + 4 * NOTICE_RETRY_MS);
+        for (link, name) in came.into_iter().filter(|(_, name)| revoked.contains(name)) {
+            let (frames, is_gone) = scene.heard(link);
+            assert!(is_gone || !frames.contains(&CONNECTED), "seed {seed}: {name} is here by transport {link}");
+        }
+    }
 }

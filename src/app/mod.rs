@@ -11,7 +11,8 @@
 //! ```
 //!
 //! A relay without clients ends its watch when it next hears something; the ticket tells an old watch from a new one
-//! that the relay began meanwhile.
+//! that the relay began meanwhile. A call that was given up may begin one of which the relay does not know: so that is
+//! owed what the one before it was, and the relay asks again when it hears of it.
 
 pub mod admin;
 mod changing;
@@ -442,11 +443,13 @@ impl Registrar {
         // Later than that of any watch that ended, which may be in no one's memory.
         let last = known.map_or(0, |index| self.watchers[index].ticket);
         let ticket = now_ms.max(last + 1);
-        store.save_watcher(&relay, ticket, self.revision)?;
+        // The call may be one that was given up, and its answer reach nobody: what a watch was owed, the next one is.
+        let told = known.map_or(self.revision, |index| self.watchers[index].told);
+        store.save_watcher(&relay, ticket, told)?;
         if let Some(index) = known {
             self.watchers.swap_remove(index);
         }
-        self.watchers.push(Watcher { relay, ticket, told: self.revision, due_ms: 0, silent_ms: None });
+        self.watchers.push(Watcher { relay, ticket, told, due_ms: 0, silent_ms: None });
         let rows = store.revocations_after(0, REVOCATIONS_MAX)?;
         let revocations = rows.into_iter().map(|(_, revocation)| revocation).collect();
         let bans = store.bans_after(0, usize::MAX >> 1)?.into_iter().map(|(_, ban)| ban);

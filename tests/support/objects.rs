@@ -79,7 +79,8 @@ impl Objects {
             hosts,
             app,
             timers: Vec::new(),
-            last_call: 0,
+            // Behind the numbers of clients, who call, too.
+            last_call: 1 << 32,
             under_way: BTreeMap::new(),
             held: None,
             held_answers: None,
