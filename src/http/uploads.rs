@@ -1,21 +1,57 @@
 //! Bodies on their way in: how much is kept of each and of all, and how long one may take.
 //!
 //! Whoever sends a body holds memory until it is whole. So one is kept no longer than it goes on coming, all of them
-//! together take no more than a part of the memory, and of what nobody wants nothing is kept.
+//! together take no more than a part of the memory, and of what nobody wants nothing is kept. Those of unknown senders
+//! have a small part of that, and each address a part of theirs: who has no key takes no room of those with one.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use crate::base::counted::Counted;
+use crate::base::maps::HashMap;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{
-    BODIES_MAX_BYTES, BODY_FIRST_MS, BODY_MIN_BYTES_PER_MS, BODY_SKIPPED_MAX_BYTES, BODY_SMALL_BYTES, BODY_STALL_MS,
+    ADDRESSES_MAX, BODIES_MAX_BYTES, BODIES_OF_ADDRESS_MAX_BYTES, BODIES_UNPROVEN_MAX_BYTES, BODY_FIRST_MS,
+    BODY_MIN_BYTES_PER_MS, BODY_SKIPPED_MAX_BYTES, BODY_SMALL_BYTES, BODY_STALL_MS,
 };
+
+/// How many are held.
+type Bytes = Rc<Cell<usize>>;
 
 /// All bodies that an isolate holds.
 #[derive(Clone, Debug, Default)]
 pub struct Uploads {
-    held: Rc<Cell<usize>>,
+    held: Bytes,
+    /// Those that came without good credentials, and of these what each address sent.
+    unproven: Bytes,
+    by_address: Rc<RefCell<HashMap<Box<str>, Bytes>>>,
+}
+
+/// How much of a body is kept, and whether its sender has proved to have credentials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bound {
+    pub max_bytes: usize,
+    pub is_proven: bool,
+}
+
+impl Bound {
+    /// Of a body that nobody wants.
+    pub const NOTHING: Bound = Bound::proven(0);
+
+    pub const fn proven(max_bytes: usize) -> Bound {
+        Bound { max_bytes, is_proven: true }
+    }
+
+    pub const fn unproven(max_bytes: usize) -> Bound {
+        Bound { max_bytes, is_proven: false }
+    }
+}
+
+/// Bytes that are held together, and how many may be.
+#[derive(Debug)]
+struct Share {
+    held: Bytes,
+    max_bytes: usize,
 }
 
 /// One that is being read.
@@ -25,6 +61,8 @@ pub struct Upload {
     kept: Vec<u8>,
     counted: Vec<Counted>,
     all: Uploads,
+    /// What it counts in besides all.
+    shares: Vec<Share>,
     received: usize,
     began_ms: u64,
     heard_ms: u64,
@@ -44,17 +82,34 @@ impl Uploads {
     }
 
     /// Begins to read a body of which one byte more is kept than may be: whoever looks at it sees that it is too long.
-    pub fn begin(&self, max_bytes: usize, now_ms: u64) -> Upload {
+    /// `address` is where it comes from, empty when that is not known.
+    pub fn begin(&self, bound: Bound, address: &str, now_ms: u64) -> Upload {
         Upload {
-            max_bytes,
+            max_bytes: bound.max_bytes,
             kept: Vec::new(),
             counted: Vec::new(),
             all: self.clone(),
+            shares: if bound.is_proven { Vec::new() } else { self.shares_of(address) },
             received: 0,
             began_ms: now_ms,
             heard_ms: now_ms,
             refused: false,
         }
+    }
+
+    fn shares_of(&self, address: &str) -> Vec<Share> {
+        let unproven = Share { held: self.unproven.clone(), max_bytes: BODIES_UNPROVEN_MAX_BYTES };
+        if address.is_empty() {
+            return vec![unproven];
+        }
+        let mut by_address = self.by_address.borrow_mut();
+        if by_address.len() >= ADDRESSES_MAX {
+            by_address.retain(|_, held| Rc::strong_count(held) > 1);
+        }
+        // Beyond so many the rest are one, and share one part.
+        let is_known = by_address.contains_key(address) || by_address.len() < ADDRESSES_MAX;
+        let held = by_address.entry(if is_known { address } else { "" }.into()).or_default().clone();
+        vec![unproven, Share { held, max_bytes: BODIES_OF_ADDRESS_MAX_BYTES }]
     }
 
     /// What a body of so many bytes may add to: those that are short find room for longer.
@@ -74,11 +129,13 @@ impl Upload {
         if self.max_bytes == 0 || room == 0 || self.refused {
             return;
         }
-        if !self.all.has_room(self.kept.len() + room) {
+        let has_share = self.shares.iter().all(|share| share.held.get() + room <= share.max_bytes);
+        if !has_share || !self.all.has_room(self.kept.len() + room) {
             (self.kept, self.counted, self.refused) = (Vec::new(), Vec::new(), true);
             return;
         }
         self.counted.push(Counted::of(room, &self.all.held));
+        self.counted.extend(self.shares.iter().map(|share| Counted::of(room, &share.held)));
         self.kept.extend_from_slice(&chunk[..room]);
     }
 
@@ -121,11 +178,12 @@ pub struct Held(#[allow(dead_code, reason = "counts until it is dropped")] Vec<C
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::TOKEN_REQUEST_MAX_BYTES;
 
     const NOW_MS: u64 = 1_000_000;
 
     fn filled(uploads: &Uploads, max_bytes: usize, bytes: usize) -> Upload {
-        let mut upload = uploads.begin(max_bytes, NOW_MS);
+        let mut upload = uploads.begin(Bound::proven(max_bytes), "here", NOW_MS);
         let chunk = vec![b'x'; 64 * 1024];
         (0..bytes.div_ceil(chunk.len())).for_each(|_| upload.take(&chunk, NOW_MS));
         upload
@@ -134,7 +192,7 @@ mod tests {
     #[test]
     fn a_body_is_kept_up_to_one_byte_more_than_it_may_have() {
         let uploads = Uploads::default();
-        let mut upload = uploads.begin(5, NOW_MS);
+        let mut upload = uploads.begin(Bound::proven(5), "here", NOW_MS);
         upload.take(b"abc", NOW_MS);
         upload.take(b"defgh", NOW_MS);
         assert_eq!(uploads.held_bytes(), 6);
@@ -171,6 +229,29 @@ mod tests {
         assert_eq!(all.swap_remove(0).end().unwrap().bytes.len(), EACH);
         drop(all);
         assert_eq!(uploads.held_bytes(), 0);
+    }
+
+    #[test]
+    fn those_without_credentials_have_a_part_and_each_address_a_part_of_that() {
+        const EACH: usize = TOKEN_REQUEST_MAX_BYTES;
+        let uploads = Uploads::default();
+        let send = |address: &str| {
+            let mut upload = uploads.begin(Bound::unproven(EACH), address, NOW_MS);
+            upload.take(&[b'x'; EACH], NOW_MS);
+            upload
+        };
+        let flood: Vec<Upload> = (0..BODIES_MAX_BYTES / EACH).map(|_| send("flood")).collect();
+        assert_eq!(uploads.held_bytes(), BODIES_OF_ADDRESS_MAX_BYTES);
+        assert!(flood.into_iter().next_back().unwrap().end().unwrap_err().is(Code::Unavailable));
+        assert_eq!(uploads.held_bytes(), 0);
+        let crowd: Vec<Upload> = (0..BODIES_MAX_BYTES / EACH).map(|number| send(&number.to_string())).collect();
+        assert_eq!(uploads.held_bytes(), BODIES_UNPROVEN_MAX_BYTES);
+        let known = filled(&uploads, BODY_SMALL_BYTES, BODY_SMALL_BYTES);
+        assert_eq!(known.end().unwrap().bytes.len(), BODY_SMALL_BYTES, "and take no room of those with a key");
+        drop(crowd);
+        assert_eq!((uploads.held_bytes(), uploads.unproven.get()), (0, 0));
+        (0..ADDRESSES_MAX * 2).for_each(|number| drop(send(&number.to_string())));
+        assert!(uploads.by_address.borrow().len() <= ADDRESSES_MAX);
     }
 
     #[test]

@@ -24,6 +24,10 @@ pub const SEALED_BLOCK_BYTES: usize = 64;
 /// attachment.
 pub const CAPABILITY_MAX_BYTES: usize = 4 * 1024;
 
+/// Bytes of the request for a token, whose body is read before anything of it is proved: a capability, three times as
+/// long where it is written with spaces and escapes, and its other fields.
+pub const TOKEN_REQUEST_MAX_BYTES: usize = 4 * CAPABILITY_MAX_BYTES;
+
 /// Resources in a capability. Intersecting two looks at each pair: 10,000 comparisons of short texts.
 pub const CAPABILITY_MAX_RESOURCES: usize = 100;
 

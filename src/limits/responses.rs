@@ -38,6 +38,11 @@ pub const LINKS_QUEUE_MAX_BYTES: usize = 32 * 1024 * 1024;
 pub const BODIES_MAX_BYTES: usize = 32 * 1024 * 1024;
 pub const BODY_SMALL_BYTES: usize = 64 * 1024;
 
+/// Of these, those of clients that have not proved who they are, and what one address has of that: 64 of the longest
+/// token requests at once, or thousands of usual ones.
+pub const BODIES_UNPROVEN_MAX_BYTES: usize = BODIES_MAX_BYTES / 4;
+pub const BODIES_OF_ADDRESS_MAX_BYTES: usize = BODIES_UNPROVEN_MAX_BYTES / 8;
+
 /// How long a body may take: so long at first, no slower than this (128 kbit/s), and never so long without a byte.
 pub const BODY_FIRST_MS: u64 = 10 * 1_000;
 pub const BODY_MIN_BYTES_PER_MS: u64 = 16;

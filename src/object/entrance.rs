@@ -6,6 +6,7 @@ use super::{CallerId, Entrance, Output, Reply};
 use crate::channel::store::Store;
 use crate::error::{Code, ErrorInfo};
 use crate::http;
+use crate::http::uploads::Bound;
 #[cfg(feature = "socketio")]
 use crate::limits::ENGINE_PAYLOAD_MAX_BYTES;
 use crate::limits::{COMET_BODY_MAX_BYTES, LINKS_MAX};
@@ -165,18 +166,21 @@ impl<S: Store + RelayStore> Host<S> {
     }
 
     /// How much is read of the body of a request that belongs to a connection over HTTP, or why it is refused unread.
-    pub fn comet_bound(&self, verb: Verb, claim: &Claim) -> Result<usize, http::Reply> {
+    pub fn comet_bound(&self, verb: Verb, claim: &Claim) -> Result<Bound, http::Reply> {
         match verb {
             Verb::Send => match self.find(verb, claim) {
-                Ok(_) => Ok(COMET_BODY_MAX_BYTES),
+                Ok(_) => Ok(Bound::proven(COMET_BODY_MAX_BYTES)),
                 Err(error) => Err(comet::refused(&error)),
             },
             #[cfg(feature = "socketio")]
             Verb::Engine(Ask::Post) => match self.find(verb, claim) {
-                Ok(_) => Ok(ENGINE_PAYLOAD_MAX_BYTES),
+                Ok(socket) => {
+                    let is_proven = self.relay.as_ref().is_some_and(|relay| !relay.is_of_nobody(socket));
+                    Ok(Bound { max_bytes: ENGINE_PAYLOAD_MAX_BYTES, is_proven })
+                }
                 Err(error) => Err(verb.refuse(&error)),
             },
-            _ => Ok(0),
+            _ => Ok(Bound::NOTHING),
         }
     }
 

@@ -118,6 +118,11 @@ impl Relay {
         Some(self.signed(session))
     }
 
+    /// Whether its client has yet to say who it is.
+    pub fn is_of_nobody(&self, socket: SocketId) -> bool {
+        self.sessions.get(&socket).is_some_and(|session| session.grant.is_of_nobody())
+    }
+
     fn connected(&self, session: &mut Session, error: Option<&ErrorInfo>) -> Encoded {
         session.connected(&self.signed(session), &self.bounds, error)
     }

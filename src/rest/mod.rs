@@ -49,9 +49,10 @@ pub use step::{Asking, Continuation, Step};
 use crate::auth::{Apps, Attempts};
 use crate::error::ErrorInfo;
 use crate::event;
+use crate::http::uploads::Bound;
 use crate::http::{Form, Reply, Request};
 use crate::intake::parameters;
-use crate::limits::{BATCH_BODY_MAX_BYTES, BODY_MAX_BYTES};
+use crate::limits::{BATCH_BODY_MAX_BYTES, BODY_MAX_BYTES, TOKEN_REQUEST_MAX_BYTES};
 use crate::model::name::AppId;
 use crate::protocol::door;
 use admin::{AdminRoute, Matter, Operator, Scope};
@@ -91,11 +92,11 @@ pub fn is_for_token(request: &Request) -> bool {
 
 /// How many bytes of its body a request needs read, before any is: none of a request that is refused without it, whose
 /// answer this is. The shell reads one more, so that who sent too much is told.
-pub fn body_bound(request: &Request, context: &mut Context<'_>) -> Result<usize, Reply> {
+pub fn body_bound(request: &Request, context: &mut Context<'_>) -> Result<Bound, Reply> {
     let form = Form::of(request);
-    let Ok(route) = Route::find(&request.plain_path()) else { return Ok(0) };
+    let Ok(route) = Route::find(&request.plain_path()) else { return Ok(Bound::NOTHING) };
     if !["POST", "PUT", "PATCH"].contains(&request.method.as_str()) || !route.allows(&request.method) {
-        return Ok(0);
+        return Ok(Bound::NOTHING);
     }
     let admitted = match &route {
         Route::RequestToken(key_name) => token::require_key(key_name, context).map(drop),
@@ -112,12 +113,13 @@ pub fn body_bound(request: &Request, context: &mut Context<'_>) -> Result<usize,
     admitted.map_err(|error| form.error(&error))?;
     #[cfg(feature = "pusher")]
     if let Route::Pusher(route) = &route {
-        return Ok(route.body_max_bytes());
+        return Ok(Bound::proven(route.body_max_bytes()));
     }
-    Ok(if [Route::Batch, Route::Push(PushRoute::Batch)].contains(&route) {
-        BATCH_BODY_MAX_BYTES
-    } else {
-        BODY_MAX_BYTES
+    Ok(match route {
+        // What proves it is in the body.
+        Route::RequestToken(_) => Bound::unproven(TOKEN_REQUEST_MAX_BYTES),
+        Route::Batch | Route::Push(PushRoute::Batch) => Bound::proven(BATCH_BODY_MAX_BYTES),
+        _ => Bound::proven(BODY_MAX_BYTES),
     })
 }
 

@@ -8,7 +8,7 @@ use super::{Context, Step};
 use crate::auth::{Grant, KeyName, NonceUse, TokenRequest};
 use crate::error::{Code, ErrorInfo};
 use crate::http::{Form, Request};
-use crate::limits::BODY_MAX_BYTES;
+use crate::limits::TOKEN_REQUEST_MAX_BYTES;
 use crate::rpc::{AppCall, AppRequest, AppResponse};
 
 /// Before the request is read: whatever is wrong with it, there is no such path.
@@ -57,7 +57,7 @@ fn token_request(request: &Request) -> Result<TokenRequest, ErrorInfo> {
     if request.method != "POST" {
         return TokenRequest::from_query(&request.query);
     }
-    match Body::of(request, BODY_MAX_BYTES)? {
+    match Body::of(request, TOKEN_REQUEST_MAX_BYTES)? {
         Body::Encoded(format) => TokenRequest::from_value(&body::decoded(request, format, |node| node.into_value())?),
         Body::Form(pairs) => TokenRequest::from_query(&pairs),
     }

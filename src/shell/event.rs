@@ -7,6 +7,7 @@ use super::platform::{now_ms, random_bytes};
 use super::router::{Arrival, read_body, refuse_unread, take, write_reply};
 use crate::event;
 use crate::http;
+use crate::http::uploads::Bound;
 use crate::limits::EVENT_BODY_MAX_BYTES;
 
 pub async fn page(Arrival { raw, head }: Arrival, env: &Env) -> Result<Response> {
@@ -25,7 +26,7 @@ pub async fn page(Arrival { raw, head }: Arrival, env: &Env) -> Result<Response>
 pub async fn token(Arrival { raw, head: mut request }: Arrival, env: &Env) -> Result<Response> {
     let key = take(&request.address).and_then(|()| config::event_key(env));
     let body = match key {
-        Ok(_) => read_body(&raw, EVENT_BODY_MAX_BYTES).await?,
+        Ok(_) => read_body(&raw, Bound::unproven(EVENT_BODY_MAX_BYTES), &request.address).await?,
         Err(error) => return refuse_unread(&raw, http::refuse(&request, &error)).await,
     };
     let (bytes, _held) = match body {

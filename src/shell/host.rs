@@ -18,6 +18,7 @@ use super::storage::SqlStore;
 use super::{alarm, calls, config, hooks, replies};
 use crate::base::pinned;
 use crate::http;
+use crate::http::uploads::Bound;
 use crate::model::Format;
 use crate::object::{CallerId, Class, Host, Input, Output, Question, Reply};
 use crate::relay::SocketId;
@@ -95,7 +96,7 @@ pub fn ask(object: &ObjectRef, done: Done, input: impl FnOnce(CallerId) -> Input
 }
 
 /// How much is read of the body of such a request, or why it is refused unread.
-pub fn comet_bound(object: &ObjectRef, verb: Verb, claim: &Claim) -> std::result::Result<usize, http::Reply> {
+pub fn comet_bound(object: &ObjectRef, verb: Verb, claim: &Claim) -> std::result::Result<Bound, http::Reply> {
     object.borrow().host.comet_bound(verb, claim)
 }
 

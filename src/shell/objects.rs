@@ -138,7 +138,8 @@ async fn read(object: &ObjectRef, request: &RawRequest, claim: Option<String>) -
     };
     let (verb, claim) = (calls::comet_verb(url::path(&address)), read_header(&claim)?);
     let body = match host::comet_bound(object, verb, &claim) {
-        Ok(max_bytes) => read_body(request, max_bytes).await?,
+        // Where it came from only the router knows.
+        Ok(bound) => read_body(request, bound, "").await?,
         Err(reply) => return refuse_unread(request, reply).await.map(Heard::Answered),
     };
     match body.map(Body::split) {

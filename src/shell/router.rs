@@ -19,7 +19,7 @@ use crate::auth::{Apps, Attempts, Credentials, Grant, Presented, Surface};
 use crate::base::pinned::{self, Versioned};
 use crate::error::{Code, ErrorInfo};
 use crate::http::addresses::Addresses;
-use crate::http::uploads::{Body, Uploads};
+use crate::http::uploads::{Body, Bound, Uploads};
 use crate::http::{self, Reply};
 use crate::intake::parameters;
 use crate::limits::{STATS_LOOK_MS, STATS_ROUTER_MS};
@@ -172,7 +172,7 @@ async fn exchange(raw: &RawRequest, mut request: http::Request, env: &Env, apps:
         rest::body_bound(&request, &mut rest::Context { apps, attempts, admin: &admin, now_ms: now_ms(), random })
     });
     let body = match bound {
-        Ok(max_bytes) => read_body(raw, max_bytes).await?,
+        Ok(bound) => read_body(raw, bound, &request.address).await?,
         Err(reply) => return refuse_unread(raw, reply).await,
     };
     let (bytes, _held) = match body {
@@ -244,8 +244,8 @@ async fn find_apps(env: &Env, ids: &[AppId], address: &str) -> std::result::Resu
 }
 
 /// A body, as far as it may be kept; see [`Uploads`].
-pub async fn read_body(request: &RawRequest, max_bytes: usize) -> Result<Answer<Body>> {
-    let mut upload = UPLOADS.with(|uploads| uploads.begin(max_bytes, now_ms()));
+pub async fn read_body(request: &RawRequest, bound: Bound, address: &str) -> Result<Answer<Body>> {
+    let mut upload = UPLOADS.with(|uploads| uploads.begin(bound, address, now_ms()));
     let Some(body) = request.body() else { return Ok(upload.end()) };
     let mut stream = ByteStream::from(body);
     while !upload.is_enough() {
@@ -261,7 +261,7 @@ pub async fn read_body(request: &RawRequest, max_bytes: usize) -> Result<Answer<
 
 /// The answer to a request whose body nobody wants. A client that is cut off while it sends would never see it.
 pub async fn refuse_unread(request: &RawRequest, reply: Reply) -> Result<Response> {
-    read_body(request, 0).await.map(drop)?;
+    read_body(request, Bound::NOTHING, "").await.map(drop)?;
     write_reply(reply)
 }
 

@@ -2,7 +2,7 @@
 
 use courtside::error::Code;
 use courtside::http::percent;
-use courtside::limits::{BATCH_BODY_MAX_BYTES, BODY_MAX_BYTES, MESSAGE_MAX_BYTES};
+use courtside::limits::{BATCH_BODY_MAX_BYTES, BODY_MAX_BYTES, MESSAGE_MAX_BYTES, TOKEN_REQUEST_MAX_BYTES};
 use serde_json::json;
 
 use crate::world::{NOW_MS, World, get, post};
@@ -206,7 +206,7 @@ fn a_body_is_read_once_it_is_known_that_it_is_wanted() {
         ("/messages", BATCH_BODY_MAX_BYTES, Err(none)),
         ("/keys/demo.full/revokeTokens", BODY_MAX_BYTES, Err(none)),
         // What is signed is in the body.
-        ("/keys/demo.full/requestToken", BODY_MAX_BYTES, Ok(BODY_MAX_BYTES)),
+        ("/keys/demo.full/requestToken", TOKEN_REQUEST_MAX_BYTES, Ok(TOKEN_REQUEST_MAX_BYTES)),
         ("/channels/c/presence", 0, Ok(0)),
         ("/nowhere", 0, Ok(0)),
     ] {

@@ -112,7 +112,7 @@ impl World {
         let mut read = Request { body: Vec::new(), ..request.clone() };
         let bound = body_bound(&read, &mut Context { apps: &apps, attempts: &mut *attempts, admin, now_ms, random });
         match bound {
-            Ok(max_bytes) => read.body = request.body.iter().copied().take(max_bytes + 1).collect(),
+            Ok(bound) => read.body = request.body.iter().copied().take(bound.max_bytes + 1).collect(),
             Err(reply) => return Step::Reply(reply),
         }
         begin(&read, Context { apps: &apps, attempts, admin, now_ms, random })
@@ -124,7 +124,7 @@ impl World {
         let (attempts, admin, now_ms) = (&mut self.attempts, &self.admin, self.now_ms);
         let mut context = Context { apps: &apps, attempts, admin, now_ms, random: [0; 32] };
         let code = |reply: Reply| reply.headers.iter().find(|(name, _)| *name == "X-Ably-ErrorCode").unwrap().1.parse();
-        body_bound(&asked.request, &mut context).map_err(|reply| code(reply).unwrap())
+        body_bound(&asked.request, &mut context).map(|bound| bound.max_bytes).map_err(|reply| code(reply).unwrap())
     }
 
     fn known(&self) -> Apps {
