@@ -25,6 +25,14 @@ pub(super) enum Guess<'a> {
     Token(&'a KeyName),
 }
 
+/// Whose secret is asked for.
+#[derive(Clone, Copy)]
+pub enum Guessed<'a> {
+    /// None for a text that can be no key's name, of any length: all of these count together.
+    Key(Option<&'a KeyName>),
+    AdminToken,
+}
+
 impl Default for Attempts {
     fn default() -> Attempts {
         Attempts {
@@ -50,19 +58,30 @@ impl Attempts {
         })
     }
 
-    /// Checks something against the secret of `name`. Fails as `check` does, whose 40101 counts, and with 42910 in its
-    /// place when there were too many.
+    /// Checks something against a secret. Fails as `check` does, whose 40101 counts, and with 42910 in its place when
+    /// there were too many.
     pub fn check<T>(
         &mut self,
-        name: &str,
+        of: Guessed<'_>,
         address: &str,
         now_ms: u64,
         check: impl FnOnce() -> Result<T, ErrorInfo>,
     ) -> Result<T, ErrorInfo> {
         check().map_err(|error| match error.is(Code::BadCredentials) {
-            true => counted(&mut self.secrets, name.to_owned(), address, now_ms, error),
+            true => counted(&mut self.secrets, of.name(), address, now_ms, error),
             false => error,
         })
+    }
+}
+
+impl Guessed<'_> {
+    /// No key's name has a space.
+    fn name(&self) -> String {
+        match self {
+            Guessed::Key(Some(name)) => name.to_string(),
+            Guessed::Key(None) => "no key".to_owned(),
+            Guessed::AdminToken => "the admin token".to_owned(),
+        }
     }
 }
 

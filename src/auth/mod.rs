@@ -38,7 +38,7 @@ mod token;
 mod webhook;
 
 pub use apps::{App, Apps};
-pub use attempts::Attempts;
+pub use attempts::{Attempts, Guessed};
 pub use ban::{Ban, Bans, subject};
 pub use capability::Capability;
 pub use credentials::{Credentials, Presented, Surface, bearer};

@@ -6,7 +6,7 @@ use super::caller::Caller;
 use super::step::another_answer;
 use super::{Context, Step, admin, body, publish};
 use crate::app::{NewApp, fixtures};
-use crate::auth::{Operators, Secret, bearer};
+use crate::auth::{Guessed, Operators, Secret, bearer};
 use crate::error::{Code, ErrorInfo};
 use crate::http::{Form, Reply, Request};
 use crate::limits::SECRET_MIN_BYTES;
@@ -135,7 +135,7 @@ fn require_admin(request: &Request, context: &mut Context<'_>) -> Result<(), Err
     };
     let header = request.headers.authorization.as_deref().ok_or(Code::NoCredentials)?;
     let wrong = || Code::BadCredentials.because("the admin token is wrong");
-    context.attempts.check("admin", &request.address, context.now_ms, || {
+    context.attempts.check(Guessed::AdminToken, &request.address, context.now_ms, || {
         let presented = bearer(header).ok_or_else(wrong)?;
         if expected.matches(&presented) { Ok(()) } else { Err(wrong()) }
     })

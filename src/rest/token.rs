@@ -5,7 +5,7 @@ use super::body::{self, Body};
 use super::caller::credentials;
 use super::step::another_answer;
 use super::{Context, Step};
-use crate::auth::{Grant, KeyName, NonceUse, TokenRequest};
+use crate::auth::{Grant, Guessed, KeyName, NonceUse, TokenRequest};
 use crate::error::{Code, ErrorInfo};
 use crate::http::{Form, Request};
 use crate::limits::TOKEN_REQUEST_MAX_BYTES;
@@ -31,7 +31,7 @@ pub(super) fn begin(
     let now_ms = context.now_ms;
     let approve = || token_request.approve(key_name, app, known, now_ms);
     let approved = match token_request.is_signed() {
-        true => context.attempts.check(&key_name.to_string(), &request.address, now_ms, approve),
+        true => context.attempts.check(Guessed::Key(Some(key_name)), &request.address, now_ms, approve),
         false => approve(),
     };
     let mut approved = match approved {

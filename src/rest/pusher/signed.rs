@@ -3,7 +3,7 @@
 
 use md5::{Digest, Md5};
 
-use crate::auth::{Key, KeyName};
+use crate::auth::{Guessed, Key, KeyName};
 use crate::error::{Code, ErrorInfo};
 use crate::http::Request;
 use crate::limits::PUSHER_CLOCK_SKEW_MAX_MS;
@@ -22,13 +22,13 @@ pub fn caller(request: &Request, id: &AppId, context: &mut Context<'_>) -> Resul
     }
     let app = context.apps.get(id).cloned();
     let now_ms = context.now_ms;
+    let named = KeyName::parse(key_name).ok();
     let verify = || {
-        let name = KeyName::parse(key_name).ok();
-        let key = name.and_then(|name| app.as_ref()?.live_key(&name, now_ms)).ok_or_else(unknown)?;
+        let key = named.as_ref().and_then(|name| app.as_ref()?.live_key(name, now_ms)).ok_or_else(unknown)?;
         verify(key, request, signature)?;
         Ok(key.name.clone())
     };
-    let name = context.attempts.check(key_name, &request.address, now_ms, verify)?;
+    let name = context.attempts.check(Guessed::Key(named.as_ref()), &request.address, now_ms, verify)?;
     check_time(parameter("auth_timestamp")?, now_ms)?;
     let app = app.clone().ok_or_else(unknown)?;
     Caller::of_key(app, &name, request).ok_or_else(unknown)

@@ -110,3 +110,18 @@ fn wrong_signatures_are_counted() {
     }
     assert_eq!(last, Code::RateLimited);
 }
+
+/// They may have any length, and each that was counted apart would be kept.
+#[test]
+fn names_that_no_key_can_have_are_counted_as_one() {
+    let (apps, mut attempts, admin) = (Apps::of([app()]), Attempts::default(), Admin::Closed);
+    let codes = (0..100).map(|number| {
+        let name = format!("{number}{}", "x".repeat(10_000));
+        let wrong =
+            request(&QUERY.map(|(known, value)| (known, if known == "auth_key" { &*name } else { value })), BODY);
+        let mut context =
+            Context { apps: &apps, attempts: &mut attempts, admin: &admin, now_ms: SIGNED_AT_MS, random: [0; 32] };
+        caller(&wrong, &AppId::parse("3").unwrap(), &mut context).err().unwrap().code
+    });
+    assert_eq!(codes.last(), Some(Code::RateLimited.number()));
+}
