@@ -6,7 +6,7 @@ use super::caller::Caller;
 use super::step::another_answer;
 use super::{Context, Step, admin, body, publish};
 use crate::app::{NewApp, fixtures};
-use crate::auth::{Guessed, Operators, Secret, bearer};
+use crate::auth::{Guessed, Operations, Operators, Secret, bearer};
 use crate::error::{Code, ErrorInfo};
 use crate::http::{Form, Reply, Request};
 use crate::limits::SECRET_MIN_BYTES;
@@ -82,8 +82,9 @@ pub fn has_admin_token(request: &Request, context: &Context<'_>) -> bool {
     matches!((context.admin, presented), (Admin::Token(expected), Some(token)) if expected.matches(&token))
 }
 
-/// By the admin token, or by the first key of the app. Fails with 40400 when nobody makes apps or there is no such app,
-/// with 40300 for one of the deployment's own, and as credentials do.
+/// By the admin token, or by the first key of the app, if that may administer it. Fails with 40400 when nobody makes
+/// apps or there is no such app, with 40300 for one of the deployment's own, with 40160 for another key, and as
+/// credentials do.
 pub fn delete(request: &Request, app: AppId, form: Form, context: &mut Context<'_>) -> Result<Step, ErrorInfo> {
     if context.admin.is_closed() {
         return Err(closed());
@@ -168,9 +169,12 @@ impl Caller {
             return Err(Code::BasicRequired.into());
         }
         let first = self.app().keys().first().map(|key| &key.name);
-        match self.app().id() == app && first == Some(&self.grant().key_name) {
+        let may_administer = self.grant().capability.on_everything().contains(Operations::ADMIN);
+        match self.app().id() == app && first == Some(&self.grant().key_name) && may_administer {
             true => Ok(()),
-            false => Err(Code::NotPermitted.because("an app is deleted with its own first key")),
+            false => {
+                Err(Code::NotPermitted.because("an app is deleted with its own first key, if that may 'admin' on '*'"))
+            }
         }
     }
 }

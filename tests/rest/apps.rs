@@ -114,6 +114,21 @@ fn an_admin_token_opens_it_for_who_has_it() {
     assert_eq!(world.send(delete(&path).key(text(&made["keys"][0], "keyStr"))).status, 204, "and by its first key");
 }
 
+/// It may be in the hands of many, as an attendees' key is.
+#[test]
+fn a_first_key_that_may_not_administer_ends_no_app() {
+    let mut world = World::new().with_admin_token(ADMIN);
+    for (capability, status) in
+        [(json!({"*": ["subscribe"]}), 401), (json!({"room": ["admin"]}), 401), (json!({"*": ["admin"]}), 204)]
+    {
+        let keys = json!({"keys": [{"capability": capability}]});
+        let made = world.send(post("/apps", &keys.to_string()).bearer(ADMIN)).json;
+        let path = format!("/apps/{}", text(&made, "appId"));
+        let reply = world.send(delete(&path).key(text(&made["keys"][0], "keyStr")));
+        assert_eq!(reply.status, status, "{capability}: {}", reply.json);
+    }
+}
+
 #[test]
 fn guesses_at_the_admin_token_are_told_to_stop_and_the_right_one_passes() {
     let mut world = World::new().with_admin_token(ADMIN);
