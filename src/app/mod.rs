@@ -19,6 +19,7 @@ mod changing;
 mod creation;
 pub mod fixtures;
 mod hooks;
+mod known;
 mod meta;
 pub mod push;
 pub mod statistics;
@@ -26,6 +27,7 @@ pub mod store;
 mod unbanned;
 
 pub use creation::NewApp;
+pub use known::KnownApps;
 pub use meta::Told;
 pub use unbanned::Unbanned;
 

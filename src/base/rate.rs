@@ -117,6 +117,16 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
         *full_at_ms = if is_full { now_ms } else { *full_at_ms } + self.rate.interval_ms;
     }
 
+    /// It had not happened after all.
+    pub fn give_back<Q: Hash + Eq + ?Sized>(&mut self, key: &Q)
+    where
+        K: Borrow<Q>,
+    {
+        if let Some(full_at_ms) = self.full_at_ms.get_mut(key) {
+            *full_at_ms = full_at_ms.saturating_sub(self.rate.interval_ms);
+        }
+    }
+
     fn make_room(&mut self, now_ms: u64) {
         self.full_at_ms.retain(|_, full_at_ms| *full_at_ms > now_ms);
         if self.full_at_ms.len() >= self.max {
@@ -150,6 +160,15 @@ mod tests {
         assert_eq!(drain(&mut buckets, 1, 1_350), 2);
         assert_eq!(drain(&mut buckets, 1, 100_000), 3, "never more than the burst");
         assert_eq!(drain(&mut buckets, 2, 100_000), 3, "each key has its own");
+    }
+
+    #[test]
+    fn what_is_given_back_can_be_taken_again() {
+        let mut buckets = Buckets::new(RATE, 10);
+        drain(&mut buckets, 1, 1_000);
+        buckets.give_back(&1);
+        buckets.give_back(&2);
+        assert_eq!((drain(&mut buckets, 1, 1_000), drain(&mut buckets, 2, 1_000)), (1, 3));
     }
 
     #[test]

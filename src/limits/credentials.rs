@@ -124,6 +124,11 @@ pub const MISSING_APP_KEPT_MS: u64 = 1_000;
 /// Apps that an isolate remembers so: 200 × 256 KiB is 51 MB at worst, 200 KB with usual ones.
 pub const KNOWN_APPS_MAX: usize = 200;
 
+/// How long a router remembers that an app was there, and how many: these it asks for whoever guesses at others. 1,000
+/// ids of 64 bytes.
+pub const SEEN_APP_KEPT_MS: u64 = 24 * 60 * 60 * 1_000;
+pub const SEEN_APPS_MAX: usize = 1_000;
+
 /// How long clients may renew their token before a revocation with a margin closes their connection.
 pub const REAUTH_MARGIN_MS: u64 = 30 * 1000;
 

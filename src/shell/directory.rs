@@ -7,20 +7,14 @@ use worker::Env;
 
 use super::platform::now_ms;
 use super::{calls, config};
-use crate::app;
+use crate::app::{self, KnownApps};
 use crate::auth::App;
-use crate::base::cache::Cache;
-use crate::base::rate::Buckets;
-use crate::error::{Code, ErrorInfo};
-use crate::limits::{FOUND_APP_KEPT_MS, KNOWN_APPS_MAX, MISSING_APP_KEPT_MS, MISSING_APPS, WRONG_SECRETS_MAX_KEYS};
+use crate::error::ErrorInfo;
 use crate::model::name::AppId;
 use crate::rpc::{AppCall, AppRequest, AppResponse};
 
 thread_local! {
-    /// Apps made at run time, and those that were asked for in vain.
-    static KNOWN: RefCell<Cache<AppId, Option<Rc<App>>>> = RefCell::new(Cache::new(KNOWN_APPS_MAX));
-    /// Addresses that asked for apps that there are not. Each of these makes an object.
-    static IN_VAIN: RefCell<Buckets<String>> = RefCell::new(Buckets::new(MISSING_APPS, WRONG_SECRETS_MAX_KEYS));
+    static KNOWN: RefCell<KnownApps> = RefCell::default();
 }
 
 pub struct Found {
@@ -54,23 +48,16 @@ pub fn is_known(env: &Env, id: &AppId) -> bool {
 
 /// What was known of an app may not be true any more.
 pub fn forget(id: &AppId) {
-    KNOWN.with_borrow_mut(|known| known.remove(id));
+    KNOWN.with_borrow_mut(|known| known.forget(id));
 }
 
 async fn ask(env: &Env, id: &AppId, address: &str) -> Result<Option<Rc<App>>, ErrorInfo> {
-    if !IN_VAIN.with_borrow(|in_vain| in_vain.allows(address, now_ms())) {
-        return Err(Code::RateLimited.because("too many unknown apps were asked for; wait before you try others"));
-    }
+    KNOWN.with_borrow_mut(|known| known.ask(id, address, now_ms()))?;
     let call = AppCall { app: id.clone(), request: AppRequest::Config };
     let app = match calls::ask_app(env, &call).await? {
         AppResponse::Config(Some(config)) => Some(Rc::new(app::configuration(&config)?)),
         _ => None,
     };
-    let now_ms = now_ms();
-    if app.is_none() {
-        IN_VAIN.with_borrow_mut(|in_vain| in_vain.take(address.to_owned(), now_ms));
-    }
-    let until_ms = now_ms + if app.is_some() { FOUND_APP_KEPT_MS } else { MISSING_APP_KEPT_MS };
-    KNOWN.with_borrow_mut(|known| known.put(id.clone(), app.clone(), until_ms, now_ms));
+    KNOWN.with_borrow_mut(|known| known.learn(id, app.clone(), now_ms()));
     Ok(app)
 }
