@@ -4,9 +4,25 @@
 //! Requests and connects are counted as they come: a flood that is turned away costs little. What comes without an
 //! address is the server's own, or behind a proxy that hides its clients' addresses, and is never turned away.
 
+use std::net::{IpAddr, Ipv6Addr};
+
 use crate::base::maps::HashMap;
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{ADDRESSES_MAX, REQUESTS_PER_SECOND};
+use crate::limits::{ADDRESS_MAX_BYTES, ADDRESSES_MAX, REQUESTS_PER_SECOND};
+
+/// Who is behind an address, as far as it tells: of IPv6 the first 64 bits, because whoever has those chooses the
+/// others. What is no address is a proxy's own word for one.
+pub fn origin(address: &str) -> String {
+    let plain = address.split('%').next().unwrap_or_default();
+    match plain.parse().map(|address: IpAddr| address.to_canonical()) {
+        Ok(IpAddr::V4(address)) => address.to_string(),
+        Ok(IpAddr::V6(address)) => {
+            let [a, b, c, d, ..] = address.segments();
+            format!("{}/64", Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+        Err(_) => address[..address.floor_char_boundary(ADDRESS_MAX_BYTES)].to_owned(),
+    }
+}
 
 #[derive(Debug, Default)]
 pub struct Addresses {
@@ -45,6 +61,24 @@ impl Addresses {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whoever_has_an_address_of_ipv6_has_all_that_begin_alike() {
+        for (address, expected) in [
+            ("192.0.2.1", "192.0.2.1"),
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+            ("2001:db8:1:2::1", "2001:db8:1:2::/64"),
+            ("2001:DB8:1:2:ffff:0:0:9", "2001:db8:1:2::/64"),
+            ("2001:db8:1:3::1", "2001:db8:1:3::/64"),
+            ("fe80::1%eth0", "fe80::/64"),
+            ("::1", "::/64"),
+            ("", ""),
+            ("unknown", "unknown"),
+        ] {
+            assert_eq!(origin(address), expected, "{address}");
+        }
+        assert_eq!(origin(&"ü".repeat(1_000)).len(), ADDRESS_MAX_BYTES - 1);
+    }
 
     /// How many requests of each are taken, when they come in turns.
     fn taken(asked: &[(&str, u64)]) -> Vec<u64> {

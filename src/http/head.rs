@@ -1,7 +1,7 @@
 //! All of a request but its body, as src/shell/platform.js writes it down: to ask the platform for one header after
 //! another costs more.
 
-use super::{Headers, Request, url};
+use super::{Headers, Request, addresses, url};
 use crate::rpc::placement::Region;
 
 /// The headers that matter, by their names in lower case, each with its place in [`Headers`].
@@ -63,7 +63,7 @@ impl Request {
             query: url::query(address_of),
             host: url::host(address_of).to_owned(),
             is_secure: url::is_secure(address_of),
-            address: address.to_owned(),
+            address: addresses::origin(address),
             region: Region::of(Some(continent), longitude.parse().ok()),
             headers,
             body: Vec::new(),
@@ -98,6 +98,13 @@ mod tests {
         assert_eq!((request.path.as_str(), request.address.as_str()), ("/", ""));
         assert_eq!(request.region, Region::ANYWHERE);
         assert_eq!(Request::read("").method, "");
+    }
+
+    #[test]
+    fn who_asks_is_who_has_the_address() {
+        let address = |text: &str| Request::read(&format!("GET\nhttp://a/\n{text}\n\n")).address;
+        assert_eq!(address("2001:db8::1"), address("2001:db8::ffff"));
+        assert_ne!(address("2001:db8::1"), address("2001:db8:0:1::1"));
     }
 
     #[test]

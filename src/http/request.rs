@@ -20,7 +20,7 @@ pub struct Request {
     pub host: String,
     /// Whether it came over TLS.
     pub is_secure: bool,
-    /// Where it came from; empty when that is not known.
+    /// Where it came from, as [`origin`](super::addresses::origin) has it; empty when that is not known.
     pub address: String,
     pub region: Region,
     /// At most as many bytes as [`body_bound`] gives, and one more: the shell need read no further, because that is

@@ -60,6 +60,9 @@ pub const BRANCH_RETRY_MS: u64 = 1_000;
 /// Requests and connects that an isolate takes in within a second before addresses share it: about as many as it can.
 pub const REQUESTS_PER_SECOND: u64 = 2_000;
 
+/// Bytes of an address as it is kept: the longest of IPv6 as text.
+pub const ADDRESS_MAX_BYTES: usize = 45;
+
 /// Addresses that are told apart within a second. Each has asked for something then, 60 bytes.
 pub const ADDRESSES_MAX: usize = 4_096;
 
