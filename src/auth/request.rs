@@ -82,11 +82,13 @@ impl TokenRequest {
         let nonce =
             if self.is_signed() { Some(self.check_mac(key, now_ms)?) } else { self.check_authority(authority)? };
         let capability = self.capability(key)?;
+        let since_ms = if self.is_signed() && key.revocable_tokens { self.timestamp.value.min(now_ms) } else { now_ms };
         Ok(ApprovedToken {
             key: key.clone(),
             capability,
             client_id: self.client_id.clone(),
             issued_at_ms: now_ms,
+            since_ms,
             ttl_ms: self.ttl_ms(key)?,
             nonce,
         })
@@ -173,6 +175,8 @@ pub struct ApprovedToken {
     capability: Option<Capability>,
     client_id: Identity,
     issued_at_ms: u64,
+    /// What revocations compare: when its request was signed, which its client may have kept since.
+    since_ms: u64,
     ttl_ms: u64,
     /// Absent when the request needed no signature.
     pub nonce: Option<NonceUse>,
@@ -182,7 +186,7 @@ impl ApprovedToken {
     /// With all that the key allows, for as long as a token usually lives.
     pub fn of(key: Key, client_id: Identity, now_ms: u64) -> ApprovedToken {
         let ttl_ms = TOKEN_DEFAULT_TTL_MS.min(key.token_max_ttl_ms());
-        ApprovedToken { key, capability: None, client_id, issued_at_ms: now_ms, ttl_ms, nonce: None }
+        ApprovedToken { key, capability: None, client_id, issued_at_ms: now_ms, since_ms: now_ms, ttl_ms, nonce: None }
     }
 
     pub fn lasting(self, ttl_ms: u64) -> ApprovedToken {
@@ -193,12 +197,14 @@ impl ApprovedToken {
     pub fn issue(self, random: [u8; 8]) -> TokenDetails {
         let capability = self.capability.as_ref().unwrap_or(&self.key.capability).text().to_owned();
         let client_id = self.client_id.as_str().map(str::to_owned);
-        let (issued, expires) = (self.issued_at_ms, self.issued_at_ms.saturating_add(self.ttl_ms));
+        // A revocation is forgotten when all tokens that began before it must have expired.
+        let longest_ms = self.since_ms.saturating_add(self.key.token_max_ttl_ms());
+        let (issued, expires) = (self.issued_at_ms, self.issued_at_ms.saturating_add(self.ttl_ms).min(longest_ms));
         let terms = Terms {
             capability: self.capability,
             client_id: self.client_id,
-            issued_at_ms: self.issued_at_ms,
-            ttl_ms: self.ttl_ms,
+            issued_at_ms: self.since_ms,
+            ttl_ms: expires - self.since_ms,
         };
         let token = token::sign(&self.key, terms, random);
         TokenDetails { token, key_name: self.key.name.to_string(), issued, expires, capability, client_id }

@@ -3,7 +3,7 @@
 use courtside::error::Code;
 use serde_json::{Value, json};
 
-use crate::world::{Asked, World, get, post, signed_token_request};
+use crate::world::{Asked, World, get, post, signed_token_request, signed_token_request_of};
 
 const BRIEF: &str = "demo.brief:local-only";
 
@@ -41,6 +41,25 @@ fn a_revoked_token_is_refused_and_others_are_not() {
     assert_eq!(codes(&unrevocable), (0, 0));
     let history = world.send(get("/channels/c/messages"));
     assert_eq!(history.json.as_array().unwrap().len(), 2, "what a revoked token published is nowhere");
+}
+
+/// A client that fears a revocation could keep requests which its server signed for it, and use one afterwards.
+#[test]
+fn a_request_that_was_signed_before_a_revocation_gives_no_token_that_escapes_it() {
+    let mut world = World::new();
+    let signed = |at_ms: u64| json!(signed_token_request_of("demo.brief", "local-only", "ann", at_ms));
+    let kept = signed(world.now_ms);
+    world.now_ms += 60_000;
+    world.send(revoke(json!({"targets": ["clientId:ann"]})));
+    world.now_ms += 1;
+    let later = signed(world.now_ms);
+    let mut issue = |request: &Value| {
+        let issued = world.send(post("/keys/demo.brief/requestToken", &request.to_string()).anonymous()).json;
+        let code = world.send(get("/channels/c/messages").bearer(issued["token"].as_str().unwrap())).code();
+        (issued["issued"].as_u64().unwrap() == world.now_ms, code)
+    };
+    assert_eq!(issue(&kept), (true, Code::TokenRevoked.number()));
+    assert_eq!(issue(&later), (true, 0), "one that was signed later does");
 }
 
 #[test]

@@ -430,10 +430,15 @@ impl Exchanged {
 
 /// A token request as an application server signs it.
 pub fn signed_token_request(key_name: &str, secret: &str) -> BTreeMap<String, String> {
-    let (timestamp, nonce) = (NOW_MS.to_string(), "0123456789abcdef");
+    signed_token_request_of(key_name, secret, "", NOW_MS)
+}
+
+pub fn signed_token_request_of(key: &str, secret: &str, client_id: &str, at_ms: u64) -> BTreeMap<String, String> {
+    let (timestamp, nonce) = (at_ms.to_string(), "0123456789abcdef");
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
-    mac.update(format!("{key_name}\n\n\n\n{timestamp}\n{nonce}\n").as_bytes());
+    mac.update(format!("{key}\n\n\n{client_id}\n{timestamp}\n{nonce}\n").as_bytes());
     let mac = BASE64.encode(mac.finalize().into_bytes());
-    let fields = [("keyName", key_name), ("timestamp", &timestamp), ("nonce", nonce), ("mac", &mac)];
+    let fields =
+        [("keyName", key), ("clientId", client_id), ("timestamp", &timestamp), ("nonce", nonce), ("mac", &mac)];
     fields.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
 }
