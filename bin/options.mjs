@@ -183,13 +183,15 @@ function plain(value) {
 
 /** What concerns several options. @param {Settings} settings @returns {Settings} */
 function checked(settings) {
-  const { host, apps, adminToken, sandbox, tlsCert, tlsKey } = settings;
-  if (!isLoopback(host)) {
+  const { host, trustProxy, apps, adminToken, sandbox, tlsCert, tlsKey } = settings;
+  // A proxy is there so that others can reach the server.
+  const reached = isLoopback(host) ? trustProxy && 'by --trust-proxy the server' : `--host ${host}`;
+  if (reached) {
     if (!apps && !adminToken) {
       const why = "can be reached by others, and the demo app's key is known to all";
-      throw new BadOption(`--host ${host} ${why}: give --apps, or --admin-token`);
+      throw new BadOption(`${reached} ${why}: give --apps, or --admin-token`);
     }
-    if (sandbox) throw new BadOption(`--sandbox lets everybody make apps, and --host ${host} can be reached by others`);
+    if (sandbox) throw new BadOption(`--sandbox lets everybody make apps, and ${reached} can be reached by others`);
   }
   if (sandbox && adminToken) {
     throw new BadOption('--sandbox lets everybody make apps, and --admin-token one person: give one of them');

@@ -154,7 +154,7 @@ export class Server {
 
   /** @returns {Record<string, string>} */
   #told() {
-    const { apps, adminToken, sandbox, ephemeral } = this.#settings;
+    const { host, trustProxy, apps, adminToken, sandbox, ephemeral } = this.#settings;
     const demo = fs.readFileSync(new URL('./demo.json', import.meta.url), 'utf8');
     /** @type {Record<string, string | undefined>} */
     const told = { ADMIN_TOKEN: adminToken, SANDBOX: sandbox ? 'true' : undefined };
@@ -164,7 +164,7 @@ export class Server {
     for (const name of variables) told[name] = process.env[name];
     if (this.isDemo) told.EVENT_KEY ??= DEMO_EVENT_KEY;
     // Only who is on this machine can follow it.
-    if (this.#port !== 0 && isLoopback(this.#settings.host)) told.ERRORS_URL ??= `${this.url}/errors#`;
+    if (this.#port !== 0 && isLoopback(host) && !trustProxy) told.ERRORS_URL ??= `${this.url}/errors#`;
     this.#log.hide(adminToken, ...(told.APPS ? secretsOf(told.APPS) : []));
     const note = 'its key is known to all; give --apps to serve your own';
     if (this.isDemo) this.#log.say('warn', 'demo app', { note });

@@ -30,6 +30,8 @@ test('a wrong value is refused with what is allowed', () => {
     [['--host', '::'], /give --apps/],
     [['--host', 'example.com'], /give --apps/],
     [['--host', '0.0.0.0', '--apps', apps, '--sandbox'], /--sandbox lets everybody make apps/],
+    [['--trust-proxy'], /by --trust-proxy the server can be reached by others, .*: give --apps, or --admin-token/],
+    [['--trust-proxy', '--sandbox', '--apps', apps], /--sandbox lets everybody make apps, and by --trust-proxy/],
   ];
   for (const [args, why] of cases) {
     const read = () => {

@@ -9,7 +9,7 @@ import test from 'node:test';
 import { Inbox, connected, demoKey, rest } from '../worker/clients.mjs';
 import { skip as noNginx, startNginx } from '../worker/nginx.mjs';
 import { caddyBefore, skip as noCaddy } from './caddy.mjs';
-import { Served } from './served.mjs';
+import { Served, behindProxy } from './served.mjs';
 
 const site = fs.readFileSync(path.resolve(import.meta.dirname, '../../deploy/nginx.conf'), 'utf8');
 
@@ -26,7 +26,7 @@ const proxies = [
 
 for (const { name, skip, start } of proxies) {
   test(`all ways to be connected come through ${name}`, { skip }, async (t) => {
-    const served = await Served.start(t, { args: ['--trust-proxy'] });
+    const served = await Served.start(t, { args: behindProxy });
     const proxy = await start(t, served);
     const byWebSocket = await connected(t, proxy, { transports: ['web_socket'] });
     const streamed = await connected(t, proxy, { transports: ['comet'] });
@@ -59,7 +59,7 @@ for (const { name, skip, start } of proxies) {
   });
 
   test(`${name} tells whose address it is`, { skip }, async (t) => {
-    const served = await Served.start(t, { args: ['--trust-proxy'] });
+    const served = await Served.start(t, { args: behindProxy });
     const proxy = await start(t, served);
     const codes = new Set();
     for (let guess = 0; guess < 40; guess++) {

@@ -9,7 +9,7 @@ import path from 'node:path';
 import test from 'node:test';
 import { Inbox, connected, demoKey, rest } from '../worker/clients.mjs';
 import { RawClient, action } from '../worker/raw_client.mjs';
-import { Served, folder, run } from './served.mjs';
+import { Served, behindProxy, folder, run } from './served.mjs';
 
 const secret = 'a-secret-of-this-test-alone';
 const adminToken = 'an-admin-token-of-this-test';
@@ -182,7 +182,7 @@ test('an address is the one that a client has, and not one that it invents', asy
 });
 
 test('behind a proxy, an address is the one that the proxy saw', async (t) => {
-  const served = await Served.start(t, { args: ['--trust-proxy'] });
+  const served = await Served.start(t, { args: behindProxy });
   assert.deepEqual(await guesses(served), [40101]);
 });
 

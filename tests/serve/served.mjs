@@ -9,6 +9,11 @@ import readline from 'node:readline';
 
 export const command = path.resolve(import.meta.dirname, '../../bin/courtside.mjs');
 
+/** As behind a proxy, with the apps of the demo: they must be given there, and their secrets may be short for once. */
+export const behindProxy = [
+  '--trust-proxy', '--ephemeral', '--apps', path.resolve(import.meta.dirname, '../../bin/demo.json'),
+];
+
 /** @typedef {{ time: string, level: string, event: string } & Record<string, any>} Line */
 
 /** A directory that goes with the test. @param {{ after: (end: () => void) => void }} scope */
