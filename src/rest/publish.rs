@@ -44,7 +44,8 @@ pub fn begin(
     let mut call = caller.call(channel, rpc::Request::Publish(vec![publish]));
     let Some(key) = key else { return Ok(form.call(call, receipt)) };
     ConnectionKey::claimed(&key).ok_or(Code::BadConnectionKey)?;
-    let relays = placement::holder(&call.to.app, &key).into_iter().chain([RelayName::of_channel(&call.to)]).collect();
+    let holder = placement::holder(&call.to.app, &key, &caller.grant().capability);
+    let relays = holder.into_iter().chain([RelayName::of_channel(&call.to)]).collect();
     let identity = caller.identity().clone();
     let speak = move |answer: Answer<Response>| {
         let Response::Speaker(speaker) = answer? else { return Err(another_answer()) };

@@ -52,7 +52,9 @@ async fn belong(
     take(address)?;
     // Each name that is called makes an object.
     directory::find(env, app, address).await?.ok_or(Code::Disconnected)?;
-    pass_on(request, env, app, verb, &Claim { key: key.to_owned(), by: None }).await
+    // No channel's own object holds such connections, so its client need not say who it is.
+    let nobody = Grant::of_nobody(app, now_ms() + SOCKETIO_CONNECT_MS);
+    pass_on(request, env, &nobody, verb, &Claim { key: key.to_owned(), by: None }).await
 }
 
 async fn enter(env: &Env, head: &http::Request, polls: bool) -> Answer<Entrance> {

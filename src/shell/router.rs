@@ -297,7 +297,7 @@ async fn connect(arrival: &Arrival, env: &Env, way: Way) -> Result<RawResponse> 
     let passed = match (enter(env, &client, &way).await, &way) {
         (Ok(Entrance { opening, .. }), Way::Comet(verb, key)) if *verb != Verb::Connect => {
             let claim = Claim { key: key.clone(), by: Some(opening.grant.client_id.clone()) };
-            pass_on(raw, env, opening.grant.app(), *verb, &claim).await
+            pass_on(raw, env, &opening.grant, *verb, &claim).await
         }
         (Ok(entrance), _) => hand_over(env, entrance, head.region).await,
         (Err(error), _) => Err(error),
@@ -327,15 +327,16 @@ fn known_app(env: &Env, client: &Client<'_>) -> Option<AppId> {
     directory::is_known(env, credentials.app_id()).then(|| credentials.app_id().clone())
 }
 
-/// A request of a connection over HTTP, to the relay that holds it. Fails with 80003 for a key that none can have.
+/// A request of a connection over HTTP, to the relay that holds it. Fails with 80003 for a key that none of this client
+/// can have.
 pub async fn pass_on(
     request: &RawRequest,
     env: &Env,
-    app: &AppId,
+    grant: &Grant,
     verb: Verb,
     claim: &Claim,
 ) -> std::result::Result<RawResponse, ErrorInfo> {
-    let Some(relay) = placement::holder(app, &claim.key) else {
+    let Some(relay) = placement::holder(grant.app(), &claim.key, &grant.capability) else {
         return Err(Code::Disconnected.because("this is no connection's key"));
     };
     let text = BASE64URL.encode(pinned::encode(claim));

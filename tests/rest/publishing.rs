@@ -105,6 +105,14 @@ fn a_key_that_no_router_made_leads_to_no_relay() {
     assert_eq!(world.asked, ["relay:demo/0", "channel:demo/c"]);
     world.send(on_behalf("ann!60000-1-x", json!({})));
     assert_eq!(world.asked, ["channel:demo/c"]);
+    // It names the channel "other", which one of the two may not even read.
+    let other = on_behalf("ann!65535-1-x!b3RoZXI", json!({}));
+    world.send(other.clone());
+    assert_eq!(world.asked, ["channel:demo/other", "channel:demo/c"]);
+    let token = json!({"keyName": "demo.full", "capability": r#"{"c": ["publish"]}"#}).to_string();
+    let token = world.send(post("/keys/demo.full/requestToken", &token)).json["token"].as_str().unwrap().to_owned();
+    world.send(other.bearer(&token));
+    assert_eq!(world.asked, ["channel:demo/c"]);
 }
 
 #[test]
