@@ -15,12 +15,14 @@ const classes = { CHANNEL: 'Channel', RELAY: 'Relay', APP: 'App', PROBE: 'Probe'
 
 /**
  * @param {{ host: string, port: number, data: string, control: string, http2: string, tlsCert?: string,
- *   tlsKey?: string, trustProxy: boolean, privateAddresses: boolean, variables: string[] }} options `control` and
- *   `http2` are the paths of sockets; `privateAddresses` says whether push services and receivers of webhooks may be at
- *   any; `variables` are names in the runtime's environment
+ *   tlsKey?: string, trustProxy: boolean, privatePush: boolean, privateReceivers: boolean,
+ *   variables: string[] }} options
+ *   `control` and `http2` are the paths of sockets; `privatePush` says whether push services may be at private
+ *   addresses, and `privateReceivers` whether receivers of webhooks may; `variables` are names in the runtime's
+ *   environment
  */
 export function runtimeConfig({
-  host, port, data, control, http2, tlsCert, tlsKey, trustProxy, privateAddresses, variables,
+  host, port, data, control, http2, tlsCert, tlsKey, trustProxy, privatePush, privateReceivers, variables,
 }) {
   const http = trustProxy ? '(forwardedProtoHeader = "X-Forwarded-Proto")' : '()';
   const listens = tlsCert && tlsKey
@@ -52,6 +54,7 @@ ${variables.map((name) => `        (name = "${name}", fromEnvironment = "${name}
         (name = "TRUST_PROXY", text = "${trustProxy}"),
         (name = "FILES", service = "files"),
         (name = "HTTP2", service = "http2"),
+        (name = "WEBHOOKS", service = "receivers"),
         (name = "ASSETS", json = ${text(JSON.stringify(listAssets(path.join(root, 'www'))))}),
       ],
       durableObjectNamespaces = [
@@ -60,9 +63,9 @@ ${entries.map(([, name]) => namespace(name)).join('\n')}
       durableObjectStorage = (localDisk = "objects"),
       globalOutbound = "push-services",
     )),
-    # It calls nobody but push services and receivers of webhooks. Whatever their names lead to, nothing of this network is among them.
-    (name = "push-services", network = (
-      allow = ["public"${privateAddresses ? ', "private"' : ''}], tlsOptions = (trustBrowserCas = true))),
+    # It calls nobody but these. Whatever their names lead to, nothing of this network is among them.
+    (name = "push-services", network = ${network(privatePush)}),
+    (name = "receivers", network = ${network(privateReceivers)}),
     # Requests that must be of HTTP/2, which the supervisor makes.
     (name = "http2", external = (address = ${text(`unix:${http2}`)}, http = (style = proxy))),
     (name = "objects", disk = (path = ${text(objectsIn(data))}, writable = true)),
@@ -83,6 +86,10 @@ function compatibilityDate() {
   if (!date) throw new Error('wrangler.toml names no compatibility_date');
   return date;
 }
+
+/** What may be called. @param {boolean} isPrivate */
+const network = (isPrivate) => `(
+      allow = ["public"${isPrivate ? ', "private"' : ''}], tlsOptions = (trustBrowserCas = true))`;
 
 /** @param {string} value */
 const text = (value) => `"${value.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n')}"`;

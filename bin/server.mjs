@@ -197,7 +197,8 @@ export class Server {
       data: this.#data,
       control: controlIn(this.#folder),
       http2: http2In(this.#folder),
-      privateAddresses: this.#mayCall('PUSH_PRIVATE_ADDRESSES') || this.#mayCall('WEBHOOK_PRIVATE_ADDRESSES'),
+      privatePush: this.#mayCall('PUSH_PRIVATE_ADDRESSES'),
+      privateReceivers: this.#mayCall('WEBHOOK_PRIVATE_ADDRESSES'),
       variables: Object.keys(this.#variables),
     });
     fs.writeFileSync(path.join(this.#folder, 'courtside.capnp'), config, { mode: 0o600 });

@@ -166,10 +166,13 @@ fn perform(object: &ObjectRef, output: Output) {
         // Only an alarm says so, and hears it.
         Output::RepeatAlarm { .. } => {}
         Output::Ask(question) => ask_other(object, question),
-        Output::Post(request) => later(object, async move {
-            let outcome = hooks::post(&request).await;
-            Input::Posted { hook: request.id, attempt: request.attempt, outcome }
-        }),
+        Output::Post(request) => {
+            let env = object.borrow().env.clone();
+            later(object, async move {
+                let outcome = hooks::post(&env, &request).await;
+                Input::Posted { hook: request.id, attempt: request.attempt, outcome }
+            });
+        }
     }
 }
 

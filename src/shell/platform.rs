@@ -73,6 +73,12 @@ extern "C" {
     #[wasm_bindgen(method, setter, structural, js_name = courtsideId)]
     pub fn mark_id(this: &Socket, id: u32);
 
+    /// Another service of the runtime, that requests can go by.
+    pub type Service;
+
+    #[wasm_bindgen(method, catch, js_name = fetch)]
+    pub fn fetch_by(this: &Service, url: &str, init: &Object) -> Result<Promise, JsValue>;
+
     /// `DurableObjectState`.
     pub type ObjectState;
 

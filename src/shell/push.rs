@@ -10,7 +10,7 @@ use worker::worker_sys::web_sys::Response as RawResponse;
 use worker::{Env, Response};
 
 use super::calls;
-use super::platform::{object, random_bytes};
+use super::platform::{Service, object, random_bytes};
 use crate::app::push::web::{self, Cipher, Parties, VapidKeys};
 use crate::app::push::{Answered, Authorise, Outcome, Post, To, WebPush};
 use crate::auth::{Algorithm, SigningKey};
@@ -45,12 +45,6 @@ extern "C" {
 
     #[wasm_bindgen(catch, js_name = fetch)]
     fn fetch(url: &str, init: &Object) -> Result<Promise, JsValue>;
-
-    /// One that requests can go by.
-    type Service;
-
-    #[wasm_bindgen(method, catch, js_name = fetch)]
-    fn fetch_by(this: &Service, url: &str, init: &Object) -> Result<Promise, JsValue>;
 
     #[wasm_bindgen(js_namespace = AbortSignal, js_name = timeout)]
     fn abort_after(ms: f64) -> JsValue;
