@@ -5,7 +5,7 @@
 //! its kind in what it may look at ends there, with a link to the next, and may be empty.
 
 use super::log::{Log, Walk, decoded, visible_from};
-use super::state::versions::{Show, shown};
+use super::state::shown::{Show, shown};
 use super::store::{Store, StoreError};
 use super::{Meta, storage_failed};
 use crate::error::Code;

@@ -7,7 +7,7 @@
 use super::Meta;
 use super::history;
 use super::log::{Log, Walk, decoded, visible_from};
-use super::state::versions::{Show, shown};
+use super::state::shown::{Show, shown};
 use super::store::{Store, StoreError};
 use crate::limits::{HISTORY_LOOK_BYTES, LAST_KEPT_MS};
 use crate::model::message::{Entry, Kind};

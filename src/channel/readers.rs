@@ -6,7 +6,7 @@
 //! place until then.
 
 use super::log::decoded;
-use super::state::versions::Show;
+use super::state::shown::Show;
 use super::store::Store;
 use super::{Channel, Effect, Ticket, history, storage_failed};
 use crate::auth::Source;

@@ -22,7 +22,7 @@ use crate::base::pause;
 use crate::base::pinned;
 use crate::channel::log::decoded;
 use crate::channel::state::State;
-use crate::channel::state::versions::Show;
+use crate::channel::state::shown::Show;
 use crate::channel::store::{Store, StoreError, Stored};
 use crate::channel::{Channel, MEND_PAUSE_MS};
 use crate::error::Code;

@@ -3,7 +3,7 @@
 
 use super::{Log, Walk, decoded, visible_from};
 use crate::base::maps::HashMap;
-use crate::channel::state::versions::{Show, shown};
+use crate::channel::state::shown::{Show, shown};
 use crate::channel::store::{Store, StoreError};
 use crate::channel::{Meta, last};
 use crate::error::Code;

@@ -13,6 +13,7 @@ mod objects;
 mod occupancy;
 pub mod presence;
 pub mod pushes;
+pub(in crate::channel) mod shown;
 pub(in crate::channel) mod told;
 pub mod versions;
 
