@@ -320,7 +320,9 @@ impl World {
     fn check_resumes(&mut self, truth: &Truth, epoch: &str) {
         for position in [truth.begins, *self.random.pick(&truth.positions)] {
             let from = ReadFrom::After { position, epoch: epoch.to_owned() };
-            truth.tells_nothing_deleted(&backlog(self.ask(Request::Read(from))), "resume");
+            let resumed = backlog(self.ask(Request::Read(from)));
+            truth.tells_nothing_deleted(&resumed, "resume");
+            truth.tells_of_all(&resumed, position, "resume");
         }
     }
 

@@ -11,6 +11,8 @@ mod endings;
 #[allow(dead_code, reason = "other tests need more of it")]
 #[path = "support/random.rs"]
 mod random;
+#[path = "support/restored.rs"]
+mod restored;
 #[path = "support/times_of_versions.rs"]
 mod times_of_versions;
 
@@ -224,8 +226,8 @@ fn what_was_deleted_is_shown_to_nobody_but_those_who_may_see_it() {
             assert!(!told(packed).iter().any(|text| text.contains("a se")), "{:?}", told(packed));
         }
         assert_eq!(told(&read[0]), ["1:new", "0:not secret"]);
-        assert_eq!(told(&read[2]), ["0:not secret", "2:", "1:new"]);
-        assert_eq!(told(&read[3]), ["0:not secret", "2:", "1:new"]);
+        assert_eq!(told(&read[2]), ["0:new", "0:not secret", "2:", "1:new"]);
+        assert_eq!(told(&read[3]), ["0:new", "0:not secret", "2:", "1:new"]);
         assert_eq!(told(&read[4]), ["1:new", "0:not secret"]);
         assert_eq!(told(&read[6]), ["2:", "1:new"]);
         assert_eq!(versions(&mut channel, &mut store, all_versions(&serial))[..2], ["0:a secret", "1:a second secret"]);

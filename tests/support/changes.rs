@@ -17,6 +17,7 @@ pub struct Told {
     /// All that was ever said of it since its last deletion, and before.
     since: BTreeSet<String>,
     hidden: BTreeSet<String>,
+    is_deleted: bool,
     pub tally: Tally,
 }
 
@@ -67,7 +68,8 @@ impl Truth {
                 _ => told.text.clear(),
             }
             assert_eq!(fragments(text).count(), 1, "each says one thing");
-            if version.shape == Shape::Deleted {
+            told.is_deleted = version.shape == Shape::Deleted;
+            if told.is_deleted {
                 told.hidden.append(&mut told.since);
             }
             told.since.extend(fragments(text));
@@ -93,6 +95,17 @@ impl Truth {
     /// What was said before a deletion.
     pub fn hidden(&self) -> impl Iterator<Item = &String> {
         self.messages.values().flat_map(|told| &told.hidden)
+    }
+
+    /// Each message behind a place that is not deleted is published to who reads on from there.
+    pub fn tells_of_all(&self, told: &Packed, after: Position, whom: &str) {
+        let entries = told.entries().expect("readable");
+        let published = entries.iter().filter(|entry| !entry.is_operation());
+        let all: BTreeSet<Target> =
+            published.flat_map(|entry| (0..entry.messages().len()).map(|index| entry.target(index))).collect();
+        let live = self.messages.iter().filter(|(target, message)| target.position > after && !message.is_deleted);
+        let missed = live.map(|(target, _)| *target).find(|target| !all.contains(target));
+        assert_eq!(missed, None, "{whom} does not tell of a message behind {after:?}");
     }
 
     pub fn tells_nothing_deleted(&self, told: &Packed, whom: &str) {

@@ -72,7 +72,7 @@ pub struct Logged {
     /// What its first message pushes to devices.
     pub push: Option<String>,
     /// The world's time then.
-    logged_ms: u64,
+    pub logged_ms: u64,
 }
 
 /// A message of a publish.

@@ -101,6 +101,26 @@ impl Ledger {
         self.revisions_behind(channel, target, after).any(|revision| revision.shape == Shape::Deleted)
     }
 
+    /// Whether a message was deleted at some time since then: who read it meanwhile was not told that it was published.
+    pub fn was_deleted_since(&self, channel: usize, target: Target, since_ms: u64) -> bool {
+        let mut revisions = self.book(channel).revisions_of(target).peekable();
+        while let Some(logged) = revisions.next() {
+            let is_deletion = |logged: &Logged| matches!(&logged.change, Some(Change::Revision(revision)) if revision.shape == Shape::Deleted);
+            if is_deletion(logged) && revisions.peek().is_none_or(|next| next.logged_ms >= since_ms) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Whether a message that had been deleted said this when it lived again: who reads it then is told that where it
+    /// was published.
+    pub fn was_restored_as(&self, channel: usize, target: Target, text: &str) -> bool {
+        let all = self.revisions_behind(channel, target, target.position);
+        let mut later = all.skip_while(|revision| revision.shape != Shape::Deleted);
+        later.any(|revision| revision.shape != Shape::Deleted && revision.text == text)
+    }
+
     /// Whether who comes later is not told of an operation: it is over by a deletion, or an append by what its
     /// connection did later. Another connection may not be told what it did itself.
     pub fn is_over(&self, channel: usize, position: Position, revision: &Revision) -> bool {

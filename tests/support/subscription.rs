@@ -55,6 +55,8 @@ pub struct Subscription {
     /// The last place that it was given, or told of.
     cursor: Position,
     asked: Option<Asked>,
+    /// What it is given was read no earlier than this.
+    reads_since_ms: u64,
     /// The serials of ATTACHs that crossed something that may have been their answer: they may yet be answered.
     crossed: Vec<Option<String>>,
     retry_at_ms: u64,
@@ -105,6 +107,7 @@ impl Subscription {
             serial: None,
             cursor: Position::ZERO,
             asked: None,
+            reads_since_ms: 0,
             crossed: Vec::new(),
             retry_at_ms: 0,
             received: 0,
@@ -154,6 +157,9 @@ impl Subscription {
     pub fn attach(&mut self, now_ms: u64, ledger: &Ledger) -> Value {
         let serial = self.serial.clone();
         let reaches_to = ledger.oldest_fresh(self.channel);
+        if self.state == State::Detached && self.asked.is_none() && self.crossed.is_empty() {
+            self.reads_since_ms = now_ms.saturating_sub(READ_MAX_MS);
+        }
         self.asked = Some(Asked { since_ms: now_ms, serial, reaches_to });
         if self.state != State::Attached {
             self.state = State::Attaching;

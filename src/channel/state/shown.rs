@@ -12,7 +12,7 @@ pub(in crate::channel) enum Show {
     /// Each message once, as it is now, at the place where it was published.
     Latest,
     /// What happened, in order, but for what was said before a deletion, and appends of a connection that went on:
-    /// those who read this have, or get, what came later.
+    /// those who read this have, or get, what came later. A message that was deleted and restored begins as it is now.
     Events,
     /// What happened, in order, all of it.
     Whole,
@@ -87,17 +87,22 @@ fn replaced(entry: Entry, latest: &[Entry]) -> Entry {
     Entry { content: Content::Revised { messages, marks }, ..entry }
 }
 
+/// A publish without what a deletion hides. A message that was restored since is as it is now: whoever did not see it
+/// before learns of it by this, and of its deletion and what followed by these.
 fn without_deleted(entry: Entry, latest: &[Entry]) -> Option<Entry> {
-    let deleted: Vec<usize> = latest
-        .iter()
-        .filter_map(Entry::operation)
-        .filter(|(.., version)| version.deleted_at.is_some())
-        .map(|(target, ..)| target.place)
-        .collect();
-    if deleted.is_empty() {
+    let mut kept: Vec<Option<Message>> = entry.messages().iter().cloned().map(Some).collect();
+    let mut has_deleted = false;
+    for (target, message, version) in latest.iter().filter_map(Entry::operation) {
+        if let Some(place) = kept.get_mut(target.place).filter(|_| version.deleted_at.is_some()) {
+            let id = place.take().and_then(|published| published.id);
+            *place = (version.shape != Shape::Deleted).then(|| Message { id, ..message.clone() });
+            has_deleted = true;
+        }
+    }
+    if !has_deleted {
         return Some(entry);
     }
-    let stays = entry.messages().iter().enumerate().filter(|(place, _)| !deleted.contains(place));
-    let (places, messages): (Vec<usize>, Vec<Message>) = stays.map(|(place, message)| (place, message.clone())).unzip();
+    let kept = kept.into_iter().enumerate().filter_map(|(place, message)| Some((place, message?)));
+    let (places, messages): (Vec<usize>, Vec<Message>) = kept.unzip();
     (!places.is_empty()).then(|| Entry { content: Content::Rest { places, messages }, ..entry })
 }
