@@ -115,3 +115,39 @@ fn an_operation_goes_out_with_what_annotations_come_to() {
     let read = bench.channel.read(&mut bench.store, &from, bench.now_ms).unwrap();
     assert_eq!(of_operations(&read.entries.entries().unwrap()), [ann.clone(), ann.clone(), ann]);
 }
+
+/// Whoever shows what was said of a message until a summary comes is told of what was said while it was deleted.
+#[test]
+fn a_message_that_is_restored_tells_what_was_said_of_it() {
+    let mut bench = Bench::new();
+    let message = bench.message();
+    let annotates = |said: &str| {
+        let annotations = vec![say("r:flag.v1", said)];
+        Submission::Annotations { message: message.clone(), annotations }
+    };
+    bench.commit(vec![operate(Act::Delete, &message)]);
+    bench.commit(vec![operate(Act::Update, &message)]);
+    assert_eq!(bench.summaries(), [json!(null); 0], "nothing was said of it");
+    for act in [Act::Update, Act::Append] {
+        bench.commit(vec![operate(Act::Delete, &message)]);
+        bench.commit(vec![annotates("+ann:")]);
+        bench.told.clear();
+        bench.commit(vec![operate(act, &message), operate(act, &message)]);
+        assert_eq!(bench.summaries(), [json!({"r:flag.v1": list(&["ann"])})], "{act:?}");
+        assert!(bench.told.last().is_some_and(|entry| entry.summary().is_some()), "behind what restores it");
+    }
+    let from = ReadFrom::After { position: position(&message), epoch: EPOCH.to_owned() };
+    let resumed = bench.channel.read(&mut bench.store, &from, bench.now_ms).unwrap().entries.entries().unwrap();
+    assert!(resumed.last().is_some_and(|entry| entry.summary().is_some()), "to who comes back, too");
+    // What was taken back meanwhile, and what is said in the commit that restores it.
+    bench.commit(vec![operate(Act::Delete, &message), annotates("-ann:")]);
+    bench.told.clear();
+    bench.commit(vec![operate(Act::Update, &message)]);
+    assert_eq!(bench.summaries(), [json!({})]);
+    bench.commit(vec![operate(Act::Delete, &message)]);
+    bench.told.clear();
+    bench.commit(vec![annotates("-bob:"), operate(Act::Update, &message), annotates("+bob:")]);
+    assert_eq!(bench.summaries(), [json!({"r:flag.v1": list(&["bob"])})]);
+    bench.commit(vec![operate(Act::Delete, &message), operate(Act::Update, &message), operate(Act::Delete, &message)]);
+    assert_eq!(bench.summaries().len(), 1, "none of one that is deleted in the end");
+}

@@ -101,6 +101,11 @@ impl Ledger {
         self.revisions_behind(channel, target, after).any(|revision| revision.shape == Shape::Deleted)
     }
 
+    /// Whether a message is deleted by the end of the log.
+    pub fn is_deleted(&self, channel: usize, target: Target) -> bool {
+        self.was_deleted_since(channel, target, u64::MAX)
+    }
+
     /// Whether a message was deleted at some time since then: who read it meanwhile was not told that it was published.
     pub fn was_deleted_since(&self, channel: usize, target: Target, since_ms: u64) -> bool {
         let mut revisions = self.book(channel).revisions_of(target).peekable();

@@ -78,7 +78,7 @@ impl Views {
             _ => None,
         };
         let behind: Vec<Target> = ledger.book(channel).behind(self.since).iter().filter_map(told).collect();
-        let kept = behind.iter().filter(|target| !ledger.is_deleted_behind(channel, **target, Position::ZERO));
+        let kept = behind.iter().filter(|target| !ledger.is_deleted(channel, **target));
         let mut checked = 0;
         for target in kept {
             let summary = self.summaries.get(target);

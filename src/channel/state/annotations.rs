@@ -32,12 +32,12 @@ use crate::rpc::{AnnotationsQuery, Answer, HistoryPage, Outcome, Publish};
 #[derive(Default)]
 pub struct Tally {
     /// Messages that were looked up, by their serials, with their names, unless they are deleted.
-    found: HashMap<String, (Target, Option<Named>)>,
+    pub(super) found: HashMap<String, (Target, Option<Named>)>,
     counts: HashMap<Target, BTreeMap<CountKey, Total>>,
     /// By message, type and client.
     shares: HashMap<(Target, String, String), BTreeMap<String, Share>>,
-    /// Messages whose counts are others now, with their names.
-    changed: BTreeMap<Target, Named>,
+    /// Messages whose counts are others now, or are told again, with their names.
+    pub(super) changed: BTreeMap<Target, Named>,
 }
 
 /// A message's name, if it has one.
@@ -166,7 +166,11 @@ impl Channel {
 }
 
 impl Tally {
-    fn counts(&mut self, store: &mut impl Store, target: Target) -> Result<&mut BTreeMap<CountKey, Total>, StoreError> {
+    pub(super) fn counts(
+        &mut self,
+        store: &mut impl Store,
+        target: Target,
+    ) -> Result<&mut BTreeMap<CountKey, Total>, StoreError> {
         Ok(match self.counts.entry(target) {
             hash_map::Entry::Occupied(known) => known.into_mut(),
             hash_map::Entry::Vacant(unknown) => unknown.insert(store.counts(target)?.into_iter().collect()),

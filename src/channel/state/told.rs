@@ -5,14 +5,14 @@
 
 use std::collections::hash_map;
 
-use super::annotations::summary;
+use super::annotations::{Tally, summary};
 use crate::base::maps::HashMap;
 use crate::channel::Channel;
 use crate::channel::log::decoded;
 use crate::channel::store::{Store, StoreError};
 use crate::limits::{PAGE_SUMMARIES_MAX_BYTES, SUMMARY_CLIENTS_MAX_BYTES};
 use crate::model::annotation::SummaryCounts;
-use crate::model::message::{Entry, Extras};
+use crate::model::message::{Entry, Extras, Message};
 use crate::model::packed::Packed;
 use crate::model::revision::Target;
 use crate::model::serial::Position;
@@ -26,6 +26,24 @@ impl Channel {
                 self.log.replace(*position, told);
             }
         }
+    }
+}
+
+impl Tally {
+    /// An operation changes a message. One that restores it ends what was not told: its summary follows, also for
+    /// readers that keep what they show of a message until a summary comes.
+    pub(super) fn operated(
+        &mut self,
+        store: &mut impl Store,
+        (serial, target): (&str, Target),
+        restored: Option<&Message>,
+    ) -> Result<(), StoreError> {
+        self.found.remove(serial);
+        let Some(message) = restored else { return Ok(()) };
+        if !self.counts(store, target)?.is_empty() || !store.annotations(target, Position::ZERO, 1)?.is_empty() {
+            self.changed.insert(target, message.name.clone());
+        }
+        Ok(())
     }
 }
 

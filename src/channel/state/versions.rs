@@ -148,11 +148,13 @@ impl Channel {
         let target = current.target;
         // Later than the message by its time, too: clients compare these.
         let position = batch.tip().next(now_ms.max(target.position.time_ms() + 1));
+        let restores = current.is_deleted() && operation.act != Act::Delete;
         let (mut changes, kept) = (Vec::from_iter(current.completed(operation.act)), current.kept);
         let (message, version) = match revised(operation, current, position) {
             Ok(revised) => revised,
             Err(refusal) => return Ok(Outcome::Refused(refusal)),
         };
+        batch.tally.operated(store, (&operation.serial, target), restores.then_some(&message))?;
         let content =
             Content::Revised { messages: vec![message], marks: vec![Mark { target, version: Some(version) }] };
         let entry = Entry { position, id: publish.id(), connection_id: publish.connection_id.clone(), content };
