@@ -114,7 +114,14 @@ export default class extends Built {
       }
     }
     request.courtsideAddress = addressOf(request, this.env);
-    return super.fetch(request);
+    return this.#answered(request);
+  }
+
+  /** A WebSocket that only says why nobody is let in takes descriptors, too, until the supervisor looks again. */
+  async #answered(request) {
+    const response = await super.fetch(request);
+    if (request.courtsideTold) count(1, this.env);
+    return response;
   }
 }
 

@@ -70,6 +70,11 @@ pub const WRONG_SECRETS: Rate = Rate { burst: 20, interval_ms: 3_000 };
 /// minute.
 pub const WRONG_TOKENS: Rate = Rate { burst: 5_000, interval_ms: 10 };
 
+/// WebSockets of one address that are opened to say why nobody is let in. A client that does not close its end keeps
+/// the descriptors of one. Beyond, the upgrade is refused, of which a browser's page is told nothing. An audience of
+/// one address whose tokens are all wrong is told at once, as by [`WRONG_TOKENS`], and a larger one within minutes.
+pub const REFUSED_SOCKETS: Rate = Rate { burst: 5_000, interval_ms: 100 };
+
 /// Apps that there are not, asked for from one address: where apps can be made at run time each is an object's work,
 /// and an entry of the isolate's memory until that is collected. So many at once, then one per interval.
 pub const MISSING_APPS: Rate = Rate { burst: 20, interval_ms: 3_000 };

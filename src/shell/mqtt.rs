@@ -11,8 +11,10 @@ use wasm_bindgen_futures::spawn_local;
 use worker::worker_sys::web_sys::{MessageEvent, Response as RawResponse};
 use worker::{Delay, Env, EventStream, Response, Result, WebSocket, WebSocketPair, WebsocketEvent};
 
-use super::platform::{Socket, now_ms, random_id};
-use super::router::{ATTEMPTS, COUNTED, Entrance, hand_over, take};
+use super::platform::{self, Socket, now_ms, random_id};
+use super::router::{
+    ATTEMPTS, Arrival, COUNTED, Entrance, hand_over, take, tells_by_socket, told_by_socket, write_reply,
+};
 use super::{config, directory};
 use crate::auth::{Credentials, Presented, Surface};
 use crate::error::Code;
@@ -47,7 +49,12 @@ pub fn at(head: &http::Request) -> Option<Knocker> {
     })
 }
 
-pub fn connect(knocker: Knocker, env: &Env) -> Result<RawResponse> {
+pub fn connect(knocker: Knocker, Arrival { raw, head }: &Arrival, env: &Env) -> Result<RawResponse> {
+    if !tells_by_socket(env, &knocker.address) {
+        let error = Code::Unavailable.because("no more clients can be told why they are not let in; try again");
+        return write_reply(http::refuse(head, &error)).map(RawResponse::from);
+    }
+    platform::mark_told(raw);
     let pair = WebSocketPair::new()?;
     pair.server.accept()?;
     let (server, env, protocol) = (pair.server, env.clone(), knocker.protocol);
@@ -112,11 +119,14 @@ impl<'a> Line<'a> {
 async fn serve(server: WebSocket, knocker: Knocker, env: &Env) {
     let Ok(mut client) = Line::of(&server) else { return };
     let mut gate = Gate::new(now_ms());
+    let Knocker { address, is_secure, region, .. } = knocker;
     if let Some(connect) = knock(&mut client, &mut gate).await {
-        let Knocker { address, is_secure, region, .. } = knocker;
-        let entering = enter(env, connect.clone(), (address, is_secure, region));
+        let entering = enter(env, connect.clone(), (address.clone(), is_secure, region));
         match wait(&mut client, &mut gate, entering.boxed_local()).await {
-            Some(Ok(response)) => pass(&mut client, &mut gate, &connect, response).await,
+            Some(Ok(response)) => {
+                pass(&mut client, &mut gate, &connect, response).await;
+                return client.close();
+            }
             Some(Err(error)) => {
                 let refusal = gate::refusal(&connect, reason::of_connect(&error), &error.message);
                 refusal.iter().for_each(|packet| client.send_bytes(packet));
@@ -124,6 +134,7 @@ async fn serve(server: WebSocket, knocker: Knocker, env: &Env) {
             None => {}
         }
     }
+    told_by_socket(&address);
     client.close();
 }
 

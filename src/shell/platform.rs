@@ -48,6 +48,11 @@ extern "C" {
     pub fn save(socket: &Socket, record: &[u8]) -> Result<(), JsValue>;
 }
 
+/// Notes at a request that it opened a WebSocket which no object holds: what stands before the worker counts them.
+pub fn mark_told(request: &RawRequest) {
+    let _ = Reflect::set(request, &"courtsideTold".into(), &JsValue::TRUE);
+}
+
 #[wasm_bindgen]
 extern "C" {
     /// The server's end of a WebSocket.

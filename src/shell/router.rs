@@ -17,12 +17,13 @@ use super::way::Way;
 use super::{asking, calls, config};
 use crate::auth::{Apps, Attempts, Credentials, Grant, Presented, Surface};
 use crate::base::pinned::{self, Versioned};
+use crate::base::rate::Buckets;
 use crate::error::{Code, ErrorInfo};
 use crate::http::addresses::Addresses;
 use crate::http::uploads::{Body, Bound, Uploads};
 use crate::http::{self, Reply};
 use crate::intake::parameters;
-use crate::limits::{STATS_LOOK_MS, STATS_ROUTER_MS};
+use crate::limits::{REFUSED_SOCKETS, STATS_LOOK_MS, STATS_ROUTER_MS, WRONG_SECRETS_MAX_KEYS};
 use crate::model::Format;
 use crate::model::name::{AppId, ChannelName};
 use crate::protocol;
@@ -45,6 +46,8 @@ thread_local! {
     /// Wrong secrets, as this isolate saw them. An address usually comes to the same one.
     pub static ATTEMPTS: RefCell<Attempts> = RefCell::default();
     static ADDRESSES: RefCell<Addresses> = RefCell::default();
+    /// Addresses whose clients were told by a WebSocket why they are not let in.
+    static REFUSED: RefCell<Buckets<String>> = RefCell::new(Buckets::new(REFUSED_SOCKETS, WRONG_SECRETS_MAX_KEYS));
     pub static COUNTED: RefCell<Requests> = RefCell::default();
     /// Names this isolate in its reports.
     static LIFE: String = random_id();
@@ -104,7 +107,7 @@ async fn respond(arrival: Arrival, env: &Env) -> Result<RawResponse> {
         }
         #[cfg(feature = "mqtt")]
         if let Some(knocker) = super::mqtt::at(head) {
-            return super::mqtt::connect(knocker, env);
+            return super::mqtt::connect(knocker, &arrival, env);
         }
         if let Some(door) = protocol::door::Door::at(&head.path) {
             return connect(&arrival, env, Way::Door(door)).await;
@@ -306,14 +309,30 @@ async fn connect(arrival: &Arrival, env: &Env, way: Way) -> Result<RawResponse> 
         Ok(response) => Ok(response),
         Err(error) => {
             count_refused(known_app(env, &client).as_ref(), &error);
-            let refused = match way {
-                Way::WebSocket(_) if error.may_pass() && head.waits_by_status() => {
-                    write_reply(http::refuse(head, &error))
-                }
-                way => way.refuse(&error),
-            };
-            refused.map(RawResponse::from)
+            let is_socket = matches!(way, Way::WebSocket(_) | Way::Door(_));
+            let waits = matches!(way, Way::WebSocket(_)) && error.may_pass() && head.waits_by_status();
+            if waits || is_socket && !tells_by_socket(env, &head.address) {
+                return write_reply(http::refuse(head, &error)).map(RawResponse::from);
+            }
+            if is_socket {
+                told_by_socket(&head.address);
+                platform::mark_told(raw);
+            }
+            way.refuse(&error).map(RawResponse::from)
         }
+    }
+}
+
+/// Whether one more client of this address may be told by a WebSocket why it is not let in. That keeps its descriptors
+/// until the client closes it, too, which one that means harm does not: the platform ends none by itself.
+pub fn tells_by_socket(env: &Env, address: &str) -> bool {
+    let has_part = address.is_empty() || REFUSED.with_borrow(|refused| refused.allows(address, now_ms()));
+    has_part && config::has_room(env, false).is_ok()
+}
+
+pub fn told_by_socket(address: &str) {
+    if !address.is_empty() {
+        REFUSED.with_borrow_mut(|refused| refused.take(address.to_owned(), now_ms()));
     }
 }
 

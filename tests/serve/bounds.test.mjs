@@ -25,15 +25,23 @@ test('a client whose request does not go on is cut off, and takes nothing from o
   assert.equal((await fetch(`http://127.0.0.1:${served.port}/time`)).status, 200);
 });
 
-/** Attached to a channel by its URL, and reads nothing of what comes. @param {Served} served @param {string} channel */
-async function silent(served, channel) {
+/**
+ * A WebSocket that its client never closes, and how its upgrade is answered.
+ * @param {Served} served @param {Record<string, string>} query
+ */
+async function opened(served, query) {
   const socket = net.connect({ port: served.port, host: '127.0.0.1' });
   socket.on('error', () => {});
-  const query = new URLSearchParams({ key: demoKey, attach: 'auto', channel });
-  socket.write(`GET /?${query} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n`
-    + 'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n');
+  socket.write(`GET /?${new URLSearchParams(query)} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n`
+    + 'Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n');
   const [answer] = await once(socket, 'data');
-  assert.match(String(answer), /^HTTP\/1.1 101 /);
+  return { socket, status: Number(String(answer).split(' ')[1]) };
+}
+
+/** Attached to a channel by its URL, and reads nothing of what comes. @param {Served} served @param {string} channel */
+async function silent(served, channel) {
+  const { socket, status } = await opened(served, { key: demoKey, attach: 'auto', channel });
+  assert.equal(status, 101);
   return socket.pause();
 }
 
@@ -120,8 +128,8 @@ test('a server with few descriptors left lets nobody in, until others have left'
     next = come();
     change = await decided(next);
   }
-  const { reason } = change;
-  assert.deepEqual([reason.code, reason.statusCode], [50320, 503]);
+  // The upgrade is refused, of which an SDK sees no more than that.
+  assert.equal(change.reason.code, 80003);
   assert.ok(inside.length >= 40, `${inside.length} are let in`);
   await served.heard('few descriptors left');
   // A client inside may resume by another socket, before its first is seen to be gone.
@@ -136,6 +144,24 @@ test('a server with few descriptors left lets nobody in, until others have left'
   await inbox.until('to all');
   inside.slice(1, 20).forEach((client) => client.close());
   await inState(next.connection, 'connected');
+  assert.equal(served.runtimePid, runtimePid);
+});
+
+test('WebSockets that are refused and stay do not take the last descriptors', { timeout: 60_000 }, async (t) => {
+  const served = await Served.start(t, { wrapper: ['prlimit', '--nofile=400:400'] });
+  const { runtimePid } = served;
+  /** @type {Awaited<ReturnType<typeof opened>>[]} */
+  const sockets = [];
+  t.after(() => sockets.forEach(({ socket }) => socket.destroy()));
+  do sockets.push(await opened(served, { key: 'demo.key1:wrong' })); while (sockets.at(-1)?.status === 101);
+  assert.ok(sockets.length > 40, `${sockets.length} are told why`);
+  assert.ok([401, 429].includes(sockets.at(-1)?.status ?? 0), 'the others by the status of the upgrade');
+  for (let more = 0; more < 400; more++) {
+    const { socket, status } = await opened(served, { key: 'demo.key1:wrong' });
+    assert.notEqual(status, 101);
+    socket.destroy();
+  }
+  assert.equal((await fetch(`${served.url}/time`)).status, 200);
   assert.equal(served.runtimePid, runtimePid);
 });
 
