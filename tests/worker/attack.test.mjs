@@ -84,9 +84,10 @@ test('a token request that is too much of anything is refused with its code', as
     [signed({ capability: 'not JSON' }), 400, 40000], [signed({ capability: DEEP }), 400, 40000],
     [signed({ capability: '['.repeat(1_000) }), 400, 40000], [signed({ clientId: 'x'.repeat(256) }), 400, 40012],
     [signed({ capability: MEGABYTE }), 400, 40009], [signed({ clientId: MEGABYTE }), 400, 40009],
-    [signed({ capability: 'x'.repeat(300_000) }), 400, 40000], [signed({ clientId: 'x'.repeat(300_000) }), 400, 40012],
+    [signed({ capability: 'x'.repeat(15_000) }), 400, 40000], [signed({ clientId: 'x'.repeat(15_000) }), 400, 40012],
     [signed({}, other), 401, 40101], [signed({ keyName: 'demo.chat' }, other), 401, 40101],
-    [signed({ keyName: 'other.key1' }, other), 401, 40101], [DEEP, 400, 40001], ['['.repeat(100_000), 400, 40001],
+    [signed({ keyName: 'other.key1' }, other), 401, 40101], [DEEP, 400, 40001], ['['.repeat(10_000), 400, 40001],
+    ['['.repeat(100_000), 400, 40009],
   ];
   for (const [body, status, code] of cases) {
     const answer = await tokenRequest(/** @type {any} */ (body));
