@@ -14,7 +14,7 @@ use courtside::auth::Source;
 use courtside::channel::{self, Channel};
 use courtside::error::Code;
 use courtside::model::data::Data;
-use courtside::model::presence::{PresenceAction, PresenceMessage};
+use courtside::model::presence::{PresenceAction, PresenceMessage, Turn};
 use courtside::rpc::Ticket;
 use courtside::rpc::{Lease, Outcome, PresenceUpdate, Publish, PublishKey, RelayName, Response, Submission};
 
@@ -143,6 +143,19 @@ fn what_claims_to_be_old_and_is_not_there_costs_no_look_at_all_that_was_publishe
         assert!(more_bytes <= bytes && bytes < 2_000, "{what}: {bytes} and {more_bytes} of entries were read");
         assert!(keys <= 25 && more_keys <= 45, "{what}: the keys of {keys} and {more_keys} rows, once each");
     }
+}
+
+/// A crowd comes back at once: nothing is looked for of connections that only entered members.
+#[test]
+fn who_enters_again_and_never_left_costs_no_look_at_the_log() {
+    let again = (3_000..3_020).map(|serial| {
+        let mut publish = late_events(serial, 20);
+        if let Submission::Presence { updates, .. } = &mut publish.content {
+            updates.iter_mut().for_each(|update| update.known = Some(Turn { msg_serial: 0, index: 0 }));
+        }
+        publish
+    });
+    assert_eq!(read_for(20, again), (0, 0));
 }
 
 /// Whoever says again and again what others must be read to know pays for it by being refused, for now.

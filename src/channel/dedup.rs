@@ -6,10 +6,11 @@
 //! stand beside its row, and a channel that lost its memory reads those of the window, not the messages.
 
 use super::store::{Store, StoreError};
-use crate::base::maps::HashMap;
+use crate::base::maps::{HashMap, HashSet};
 use crate::limits::{DEDUP_MAX_CONNECTIONS, DEDUP_MAX_IDS, DEDUP_WINDOW_MS};
+use crate::model::presence::PresenceAction;
 use crate::model::serial::Position;
-use crate::rpc::{Publish, PublishKey};
+use crate::rpc::{Publish, PublishKey, Submission};
 
 /// Rows whose keys are read at a time. One has 300 KB of them at most, of 13,000 publishes.
 const ROWS_PER_READ: usize = 32;
@@ -17,10 +18,16 @@ const ROWS_PER_READ: usize = 32;
 /// To look for what can be forgotten takes milliseconds: not for each publish that finds no room.
 const FORGET_PAUSE_MS: u64 = 1_000;
 
+/// How keys begin that are a connection's numbers, and those of them by which a member left.
+const NUMBERED: &str = "@";
+const LEFT: &str = "-";
+
 #[derive(Debug, Default)]
 pub struct Window {
     /// By the hashes of their ids.
     connections: HashMap<u64, Mark>,
+    /// Those among them that said of a member that it left.
+    leavers: HashSet<u64>,
     ids: HashMap<u64, Position>,
     /// When it last forgot because it was full.
     forgot_at_ms: u64,
@@ -63,11 +70,11 @@ impl Window {
                 Some(("#", hash)) => {
                     u64::from_str_radix(hash, 16).ok().map(|hash| self.ids.insert(hash, position));
                 }
-                Some(("@", mark)) => {
+                Some((sign @ (NUMBERED | LEFT), mark)) => {
                     if let Some((connection, serial)) = mark.split_once(':')
                         && let Ok(serial) = serial.parse()
                     {
-                        self.mark(connection, serial, position);
+                        self.mark(connection, serial, position, sign == LEFT);
                     }
                 }
                 _ => {}
@@ -86,6 +93,12 @@ impl Window {
                 self.ids.get(&hash(id)).map_or(Suspicion::New, |position| Suspicion::At(*position))
             }
         }
+    }
+
+    /// Whether a connection may have said with this number, or a later one, that a member left. The log tells of which.
+    pub fn may_have_left(&self, connection_id: &str, from: u64) -> bool {
+        let connection = hash(connection_id);
+        self.leavers.contains(&connection) && self.connections.get(&connection).is_some_and(|mark| mark.serial >= from)
     }
 
     /// Whether a publish can be remembered; when not, it must be refused, since its repeat would not be known. Ids,
@@ -115,8 +128,9 @@ impl Window {
     pub fn remember(&mut self, publish: &Publish, position: Position) -> String {
         match (&publish.key, &publish.connection_id) {
             (PublishKey::Serial(serial), Some(connection)) => {
-                self.mark(connection, *serial, position);
-                format!("@{connection}:{serial}")
+                self.mark(connection, *serial, position, says_leave(publish));
+                let sign = if says_leave(publish) { LEFT } else { NUMBERED };
+                format!("{sign}{connection}:{serial}")
             }
             (PublishKey::Serial(_), None) => String::new(),
             (PublishKey::Id(id) | PublishKey::Request(id), _) => {
@@ -131,18 +145,32 @@ impl Window {
         let cutoff = Position::at(now_ms.saturating_sub(DEDUP_WINDOW_MS));
         self.ids.retain(|_, position| *position >= cutoff);
         self.connections.retain(|_, mark| mark.position >= cutoff);
+        self.leavers.retain(|connection| self.connections.contains_key(connection));
     }
 
-    fn mark(&mut self, connection: &str, serial: u64, position: Position) {
+    fn mark(&mut self, connection: &str, serial: u64, position: Position, says_leave: bool) {
+        if says_leave {
+            self.leavers.insert(hash(connection));
+        }
         // A serial below the mark was never logged and is now: the mark stays, since it bounds what was seen.
         let mark = self.connections.entry(hash(connection)).or_insert(Mark { serial, position });
         *mark = Mark { serial: mark.serial.max(serial), position: mark.position.max(position) };
     }
 }
 
+fn says_leave(publish: &Publish) -> bool {
+    let Submission::Presence { updates, .. } = &publish.content else { return false };
+    updates.iter().any(|update| update.event.action == PresenceAction::Leave)
+}
+
 /// The number of a publish by its key, if it is this connection's.
 pub fn serial_of(key: &str, connection_id: &str) -> Option<u64> {
-    key.strip_prefix('@')?.strip_prefix(connection_id)?.strip_prefix(':')?.parse().ok()
+    key.strip_prefix(NUMBERED)
+        .or_else(|| key.strip_prefix(LEFT))?
+        .strip_prefix(connection_id)?
+        .strip_prefix(':')?
+        .parse()
+        .ok()
 }
 
 /// FNV-1a: stable across builds, as stored keys need. Collisions are harmless, since the log decides.
@@ -154,6 +182,9 @@ fn hash(id: &str) -> u64 {
 mod tests {
     use super::*;
     use crate::auth::Source;
+    use crate::model::data::Data;
+    use crate::model::presence::PresenceMessage;
+    use crate::rpc::{Lease, PresenceUpdate, RelayName};
 
     fn publish(key: PublishKey, connection: Option<&str>) -> Publish {
         Publish {
@@ -191,6 +222,36 @@ mod tests {
             assert_eq!(restored.suspect(publish), window.suspect(publish));
         }
         assert_eq!(restored.suspect(&publish(PublishKey::Serial(4), Some("a"))), Suspicion::UpTo(Position(12)));
+    }
+
+    #[test]
+    fn a_connection_that_says_leave_is_known_for_it() {
+        let left = |serial, connection: &str| {
+            let event = PresenceMessage {
+                action: PresenceAction::Leave,
+                id: format!("{connection}:{serial}:0"),
+                connection_id: connection.to_owned(),
+                client_id: "ann".to_owned(),
+                data: Data::Absent,
+                encoding: None,
+                extras: None,
+            };
+            let lease = Lease { relay: RelayName::nobody(), grace_ms: 0 };
+            let updates = vec![PresenceUpdate { event, known: None }];
+            let content = Submission::Presence { lease, updates };
+            Publish { content, ..publish(PublishKey::Serial(serial), Some(connection)) }
+        };
+        let (mut window, mut restored) = (Window::default(), Window::default());
+        for publish in [publish(PublishKey::Serial(7), Some("b")), left(4, "a")] {
+            let key = window.remember(&publish, Position(10));
+            assert!(serial_of(&key, publish.connection_id.as_deref().unwrap()).is_some(), "{key}");
+            restored.recall(&key, Position(10));
+        }
+        for window in [window, restored] {
+            let may_have_left = [("a", 4), ("a", 5), ("b", 0)].map(|(id, from)| window.may_have_left(id, from));
+            assert_eq!(may_have_left, [true, false, false]);
+            assert_ne!(window.suspect(&left(4, "a")), Suspicion::New);
+        }
     }
 
     #[test]

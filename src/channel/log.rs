@@ -19,7 +19,7 @@ use crate::limits::{LOG_MAX_BYTES, LOG_MAX_MESSAGES, RETENTION_MS, RETENTION_SLA
 use crate::model::message::Entry;
 use crate::model::objects::pool::Changes;
 use crate::model::packed::Packed;
-use crate::model::presence::{MemberKey, Turn};
+use crate::model::presence::{MemberKey, Said};
 use crate::model::revision::Target;
 use crate::model::serial::Position;
 use crate::rpc::{Lease, Publish, PublishKey, Rules, Submission};
@@ -83,8 +83,8 @@ pub struct Batch {
     pub members: Pending,
     /// What it does to the objects.
     pub objects: Changes,
-    /// The last event of each member, if its connection said it.
-    turns: HashMap<MemberKey, Option<Turn>>,
+    /// What connections said last of their members.
+    said: HashMap<MemberKey, Said>,
     /// Before anything is placed.
     holds: Vec<(String, Lease, Option<u64>)>,
     pub tally: Tally,
@@ -107,7 +107,7 @@ impl Batch {
             publishes: HashMap::default(),
             members: Pending::new(),
             objects: Changes::default(),
-            turns: HashMap::default(),
+            said: HashMap::default(),
             holds: Vec::new(),
             tally: Tally::default(),
             counted: crate::stats::Tally::default(),
@@ -155,8 +155,9 @@ impl Batch {
                 _ => None,
             };
         }
-        for event in entry.presence() {
-            self.turns.insert(event.key(), event.turn());
+        for (key, said) in entry.presence().iter().filter_map(|event| Some((event.key(), event.said()?))) {
+            let last = self.said.entry(key).or_insert(said);
+            *last = said.max(*last);
         }
         let (position, messages, ephemeral) = (entry.position, entry.count(), entry.is_ephemeral());
         let (packed, stored) = (Packed::one(&entry), entry.added().map(|added| Packed::one(&added)));
@@ -179,9 +180,9 @@ impl Batch {
         }
     }
 
-    /// Whether a member did something in this batch later than at this turn.
-    pub fn has_later(&self, key: &MemberKey, turn: Option<Turn>) -> bool {
-        self.turns.get(key).is_some_and(|last| *last > turn)
+    /// What a connection said last of its member in this batch.
+    pub fn said(&self, key: &MemberKey) -> Option<Said> {
+        self.said.get(key).copied()
     }
 
     /// What this batch has at a place.

@@ -6,7 +6,6 @@
 //! the log.
 
 use std::collections::BTreeMap;
-use std::ops::Bound::{Excluded, Included};
 
 use super::dedup::{self, Suspicion};
 use super::log::{Batch, Log, ROWS_PER_READ, decoded};
@@ -19,7 +18,7 @@ use crate::model::message::{Entry, Message};
 use crate::model::objects::operation::{ObjectMessage, Proposal};
 use crate::model::operation::Operation;
 use crate::model::packed::Packed;
-use crate::model::presence::{MemberKey, Turn};
+use crate::model::presence::{MemberKey, Said};
 use crate::model::revision::{Act, Shape, Target};
 use crate::model::serial::Position;
 use crate::rpc::{Publish, PublishKey, Submission};
@@ -39,8 +38,8 @@ pub struct Repeats {
 struct Trace {
     places: BTreeMap<u64, Place>,
     /// The last that its connection said of a member, in what was read.
-    turns: HashMap<String, Turn>,
-    /// All that it said behind this number is noted.
+    said: HashMap<String, Said>,
+    /// All that it said from this number on is noted.
     heard_from: Option<u64>,
     /// The rows up to here have not been looked at; `None` when all have.
     unread: Option<Position>,
@@ -119,21 +118,21 @@ impl Repeats {
         })
     }
 
-    /// Whether the connection of a member said later of it than at this turn, by the log: it may have left since.
-    pub fn has_later(
+    /// What the connection of a member said last of it, by the log, if that was with this number or a later one.
+    pub fn said_last(
         &mut self,
         log: &Log,
         store: &mut impl Store,
         key: &MemberKey,
-        turn: Turn,
+        from: u64,
         now_ms: u64,
-    ) -> Sought<bool> {
+    ) -> Sought<Option<Said>> {
         self.budget.now_ms = now_ms;
         let cutoff = super::commit::dedup_cutoff(now_ms);
         sought(self.with_trace(log, store, &key.connection_id, log.tip(), |trace, reads, store| {
             trace.complete(store, cutoff, reads)?;
-            trace.read_behind(log, store, turn.msg_serial, &key.connection_id, reads)?;
-            Ok(trace.turns.get(&key.client_id).is_some_and(|last| *last > turn))
+            trace.read_from(log, store, from, &key.connection_id, reads)?;
+            Ok(trace.said.get(&key.client_id).copied().filter(|last| last.turn.msg_serial >= from))
         }))
     }
 
@@ -220,7 +219,7 @@ impl Trace {
         let in_tail = log.serials_in_tail(connection_id, Position::ZERO);
         Ok(Trace {
             places: in_tail.map(|(serial, position)| (serial, Place::Tail(position))).collect(),
-            turns: HashMap::default(),
+            said: HashMap::default(),
             heard_from: None,
             unread: Some(row.map_or(from, |(end, _)| end)),
             through: log.tip(),
@@ -304,8 +303,8 @@ impl Trace {
         Ok(())
     }
 
-    /// Takes note of all that its connection said behind a number.
-    fn read_behind(
+    /// Takes note of all that its connection said from a number on.
+    fn read_from(
         &mut self,
         log: &Log,
         store: &mut impl Store,
@@ -314,7 +313,7 @@ impl Trace {
         reads: &mut Reads<'_>,
     ) -> Result<(), Halt> {
         let end = self.heard_from.unwrap_or(u64::MAX).max(serial);
-        let unheard = self.places.range((Excluded(serial), Included(end))).map(|(_, place)| *place);
+        let unheard = self.places.range(serial..=end).map(|(_, place)| *place);
         let mut places: Vec<Place> = unheard.filter(|place| !matches!(place, Place::Read(_))).collect();
         places.dedup();
         for place in places {
@@ -345,9 +344,9 @@ fn note(trace: &mut Trace, connection_id: &str, entries: &[Entry]) {
         if let Some(serial) = number.and_then(|number| number.parse().ok()) {
             trace.places.insert(serial, Place::Read(entry.position));
         }
-        for (client_id, turn) in entry.presence().iter().filter_map(|event| Some((&event.client_id, event.turn()?))) {
-            let last = trace.turns.entry(client_id.clone()).or_insert(turn);
-            *last = turn.max(*last);
+        for (client_id, said) in entry.presence().iter().filter_map(|event| Some((&event.client_id, event.said()?))) {
+            let last = trace.said.entry(client_id.clone()).or_insert(said);
+            *last = said.max(*last);
         }
     }
 }

@@ -45,11 +45,12 @@ fn update(
     turn: Turn,
 ) -> Result<PresenceUpdate, ErrorInfo> {
     check_encoding(event.encoding.as_deref())?;
-    // A client that enters again may say by which event it is in the set already. Many SDKs say so even when it was by
-    // another connection: then it enters anew.
-    let known = event.id.as_deref().and_then(|id| Turn::parse(id, connection_id));
     let client_id = identity.for_message(event.client_id.as_deref())?.ok_or(Code::NoClientId)?;
     let action = action(event.action)?;
+    // A client that enters again may say by which event it is in the set already. Many SDKs say so even when it was by
+    // another connection: then it enters anew.
+    let id = event.id.as_deref().filter(|_| action == PresenceAction::Enter);
+    let known = id.and_then(|id| Turn::parse(id, connection_id));
     let (data, encoding) = event.data.normalize(event.encoding)?;
     let event = PresenceMessage {
         action,

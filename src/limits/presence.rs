@@ -10,6 +10,10 @@ pub const MEMBERS_MAX: usize = 20_000;
 /// Members that one connection may enter in a channel: a server that enters others does it on several connections.
 pub const MEMBERS_PER_CONNECTION_MAX: usize = 1_000;
 
+/// Leaves of members who had left already that a channel remembers. With clientIds of 100 bytes they take 1 MB, and
+/// with the longest 2 MB.
+pub const UNTOLD_LEAVES_MAX: usize = 4_096;
+
 /// How long members outlive the loss of their connection, and what a client may ask for instead (protocol.md § 10). No
 /// longer than the connection can be resumed.
 pub const GRACE_MS: u64 = 15 * 1_000;

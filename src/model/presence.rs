@@ -54,6 +54,11 @@ impl PresenceMessage {
         Turn::parse(&self.id, &self.connection_id)
     }
 
+    /// What its connection said by it, if the connection said it.
+    pub fn said(&self) -> Option<Said> {
+        Some(Said { turn: self.turn()?, is_leave: self.action == PresenceAction::Leave })
+    }
+
     /// The size that a client may count, as of a message.
     pub fn size(&self) -> usize {
         let extras = self.extras.as_ref().map_or(0, |extras| characters(&json(extras)));
@@ -88,6 +93,13 @@ pub struct MemberKey {
 pub struct Turn {
     pub msg_serial: u64,
     pub index: u64,
+}
+
+/// What a connection said of a member, as far as it matters for what it says next. What is later is greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Said {
+    pub turn: Turn,
+    pub is_leave: bool,
 }
 
 impl Turn {

@@ -59,7 +59,7 @@ pub struct Lease {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PresenceUpdate {
     pub event: PresenceMessage,
-    /// The event by which the client says that it is in the set already.
+    /// The event by which a client that enters says that it is in the set already.
     pub known: Option<Turn>,
 }
 

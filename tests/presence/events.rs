@@ -92,19 +92,6 @@ fn who_enters_by_an_event_of_another_connection_enters_anew() {
     assert_eq!(world.present(), ["ann"]);
 }
 
-#[test]
-fn who_left_enters_again_by_whatever_event() {
-    let mut world = World::new(1);
-    let ann = world.connect(0, "ann");
-    world.attach(ann);
-    world.act(ann, 0, 2, json!({}));
-    world.act(ann, 1, 3, json!({}));
-    world.take(ann);
-    world.act(ann, 2, 2, json!({"id": "conn1:0:0"}));
-    assert_eq!(world.events(ann), ["enter ann"]);
-    assert_eq!(world.present(), ["ann"]);
-}
-
 /// Sent again after a resume: those that were events are known by the log, those that were not must not become any.
 #[test]
 fn what_is_sent_again_changes_nothing() {

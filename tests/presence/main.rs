@@ -20,6 +20,7 @@ mod events;
 mod ghosts;
 mod occupancy;
 mod refusals;
+mod returning;
 mod rights;
 mod sync;
 mod users;

@@ -15,12 +15,14 @@ pub mod presence;
 pub mod pushes;
 pub(in crate::channel) mod shown;
 pub(in crate::channel) mod told;
+mod untold;
 pub mod versions;
 
 use holders::Holders;
 use objects::Objects;
 use occupancy::Occupants;
 use pushes::Pushes;
+use untold::Untold;
 
 use super::hooks::Hooks;
 use super::store::{StoreError, Stored};
@@ -89,5 +91,6 @@ states! {
     occupants: Occupants,
     objects: Objects,
     pushes: Pushes,
+    untold: Untold,
     hooks: Hooks,
 }

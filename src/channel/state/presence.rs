@@ -17,7 +17,7 @@ use crate::error::{Code, ErrorInfo};
 use crate::limits::{MEMBERS_PAGE_BYTES, MEMBERS_PER_CONNECTION_MAX, USERS_MAX};
 use crate::model::message::{Content, Entry};
 use crate::model::packed::Packed;
-use crate::model::presence::{ELSEWHERE, MemberKey, PresenceAction, PresenceMessage, is_of_users};
+use crate::model::presence::{ELSEWHERE, MemberKey, PresenceAction, PresenceMessage, Said, is_of_users};
 use crate::rpc::{Answer, ConnectionOutcome, Lease, MembersPage, MembersQuery, Outcome, PresenceUpdate, Publish};
 
 /// Members that are read at first for a page, and at a time behind short ones: each may have 64 KiB.
@@ -52,14 +52,20 @@ impl Channel {
                 Some(member) => member.clone(),
                 None => member(store, batch, &key)?,
             };
-            let Some(mut event) = news(update, member.as_ref()) else { continue };
-            if member.is_none() && is_late {
-                match self.left_since(store, batch, &event, now_ms)? {
+            let Some(mut event) = news(update, member.as_ref()) else {
+                if member.is_none() {
+                    self.states.untold.note(&update.event);
+                }
+                continue;
+            };
+            if member.is_none() {
+                match self.left_since(store, (batch, &staged), update, is_late, now_ms)? {
                     Some(true) => continue,
                     Some(false) => {}
                     None => return Ok(Outcome::Refused(crate::channel::commit::unsure())),
                 }
             }
+            self.states.untold.outdated(&key);
             self.mark_elsewhere(store, batch, &mut event)?;
             staged.take(key, event, member.is_some());
         }
@@ -114,21 +120,31 @@ impl Channel {
         Ok(())
     }
 
-    /// Whether a member that isn't there left by what its connection said later. The relay may have given up the event,
-    /// and the client sent it again when it was long gone; those who saw the leave would not believe it.
+    /// Whether a member that isn't there left by what its connection said later: later than the event, or than the one
+    /// by which the client takes itself to be there. The relay may have given up an event, and the client sent it again
+    /// when it was long gone; those who saw the leave would not believe it. And a client that left while it was away
+    /// enters again as it attaches, since it has not seen its leave.
     fn left_since(
         &mut self,
         store: &mut impl Store,
-        batch: &Batch,
-        event: &PresenceMessage,
+        (batch, staged): (&Batch, &Staged),
+        PresenceUpdate { event, known }: &PresenceUpdate,
+        is_late: bool,
         now_ms: u64,
     ) -> Result<Option<bool>, StoreError> {
-        let key = event.key();
-        match event.turn() {
-            turn if batch.has_later(&key, turn) => Ok(Some(true)),
-            Some(turn) => self.repeats.has_later(&self.log, store, &key, turn, now_ms),
-            None => Ok(Some(false)),
+        let (key, Some(turn)) = (event.key(), event.turn()) else { return Ok(Some(false)) };
+        if staged.members.contains_key(&key) {
+            return Ok(Some(known.is_some()));
         }
+        let unwritten = batch.said(&key).max(self.states.untold.said(&key));
+        let from = known.map_or(turn, |known| known.min(turn)).msg_serial;
+        let may_have_left = known.is_some() && self.window(store, now_ms)?.may_have_left(&key.connection_id, from);
+        let written = match is_late || may_have_left {
+            true => self.repeats.said_last(&self.log, store, &key, from, now_ms)?,
+            false => Some(None),
+        };
+        let outdates = |last: Said| last.turn > turn || last.is_leave && known.is_some_and(|known| last.turn > known);
+        Ok(written.map(|written| written.max(unwritten).is_some_and(outdates)))
     }
 
     /// Takes note of what became of a connection. Says nothing of one without members, nor when another relay says so
@@ -210,8 +226,7 @@ fn news(update: &PresenceUpdate, member: Option<&PresenceMessage>) -> Option<Pre
     let event = update.event.clone();
     let Some(member) = member else { return (event.action != PresenceAction::Leave).then_some(event) };
     let turn = member.turn();
-    if turn >= event.turn() || (event.action == PresenceAction::Enter && update.known.is_some() && turn >= update.known)
-    {
+    if turn >= event.turn() || (update.known.is_some() && turn >= update.known) {
         return None;
     }
     if event.action == PresenceAction::Leave && event.data.is_absent() {
