@@ -347,10 +347,10 @@ impl<S: Store + RelayStore> Host<S> {
             self.channel = Channel::wake(&mut self.store, call, &self.fresh_epoch, self.now_ms)?;
             self.read_at_ms = None;
         }
-        if let (Some(channel), Some((_, rules))) = (&mut self.channel, call)
-            && channel.hear_rules(&mut self.store, rules)?
+        if let Some((address, rules)) = call
+            && self.channel.as_ref().is_some_and(|channel| channel.rules() != rules)
         {
-            self.rules_heard(rules);
+            self.hear_rules(address, rules)?;
         }
         Ok(self.channel.as_mut().map(|channel| (channel, &mut self.store)))
     }

@@ -2,13 +2,13 @@
 //!
 //! Rules have no revision: the deployment's own apps have none. So a call of a relay that has not heard of a change
 //! looks like a change back, and what it destroyed would not come again. Who confirms is where the configuration is:
-//! this object itself for the deployment's own apps, and the app's object for one that was made at run time.
+//! the app's object for one that was made at run time. Those of the deployment's own apps this object knows itself.
 
 use super::host::{Asked, Host};
 use super::store::RelayStore;
 use crate::app;
 use crate::base::pause;
-use crate::channel::store::Store;
+use crate::channel::store::{Store, StoreError};
 use crate::limits::RULES_PAUSE_MS;
 use crate::rpc::{Address, Answer, AppCall, AppRequest, AppResponse, Rules};
 
@@ -21,8 +21,19 @@ pub(super) struct Unconfirmed {
 }
 
 impl<S: Store + RelayStore> Host<S> {
-    pub(super) fn rules_heard(&mut self, rules: &Rules) {
-        self.unconfirmed.heard = Some(Box::new(rules.clone()));
+    /// A call brings other rules than the channel has. Of the deployment's own apps those of this object hold, whatever
+    /// the caller has heard.
+    pub(super) fn hear_rules(&mut self, address: &Address, rules: &Rules) -> Result<(), StoreError> {
+        let configured = self.configured_rules(address);
+        let Some(channel) = &mut self.channel else { return Ok(()) };
+        match configured {
+            Some(configured) => channel.set_rules(&mut self.store, &configured)?,
+            None if channel.hear_rules(&mut self.store, rules)? => {
+                self.unconfirmed.heard = Some(Box::new(rules.clone()));
+            }
+            None => {}
+        }
+        Ok(())
     }
 
     /// Sees that rules that keep less are confirmed. If the app cannot be asked, a later call brings them again.
@@ -31,10 +42,6 @@ impl<S: Store + RelayStore> Host<S> {
             return;
         }
         let Some(address) = self.own_address().cloned() else { return };
-        if let Some(said) = self.configured_rules(&address) {
-            let heard = self.unconfirmed.heard.take();
-            return self.rules_confirmed(heard.as_deref(), &said);
-        }
         let is_due = pause::is_over(self.unconfirmed.asked_ms + RULES_PAUSE_MS, RULES_PAUSE_MS, self.now_ms);
         if let Some(heard) = self.unconfirmed.heard.take_if(|_| is_due) {
             self.unconfirmed.asked_ms = self.now_ms;

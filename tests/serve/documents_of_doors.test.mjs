@@ -114,11 +114,15 @@ test('tokens: a client is sent away', () => {
 
 test('upgrading: a copy before, the way back, and commands that there are', () => {
   const home = folder({ after });
-  const within = (/** @type {string} */ text) => ours(text.trim()).replaceAll('/backup/', `${home}/`)
-    .replace('/var/lib/courtside-before', `${home}/restored`).replace('/var/lib/courtside', served.data);
-  inShell(within(line('upgrading.md', 'courtside backup')));
-  inShell(within(line('upgrading.md', 'courtside restore')));
+  const within = (/** @type {string} */ text, /** @type {string} */ data) =>
+    ours(text.trim().replace('sudo -u courtside node_modules/.bin/', '')).replaceAll('/backup/', `${home}/`)
+      .replace('/var/lib/courtside', data);
+  inShell(within(line('upgrading.md', 'courtside backup'), served.data));
+  inShell(within(line('upgrading.md', 'courtside restore'), `${home}/restored`));
   assert.ok(fs.existsSync(path.join(home, 'restored')));
+  for (const what of ['courtside backup', 'courtside restore']) {
+    execFileSync('bash', ['-n'], { input: block('upgrading.md', what) });
+  }
   execFileSync('bash', ['-n'], { input: block('upgrading.md', 'npx wrangler') });
 });
 
