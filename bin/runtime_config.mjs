@@ -87,7 +87,7 @@ function compatibilityDate() {
   return date;
 }
 
-/** What may be called. @param {boolean} isPrivate */
+/** The addresses that may be called. @param {boolean} isPrivate */
 const network = (isPrivate) => `(
       allow = ["public"${isPrivate ? ', "private"' : ''}], tlsOptions = (trustBrowserCas = true))`;
 

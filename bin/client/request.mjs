@@ -96,7 +96,7 @@ export async function askPages(place, path, limit, pages) {
   return items;
 }
 
-/** What the next page is asked for with. @param {string | null} link @returns {Record<string, string> | undefined} */
+/** The parameters of the next page. @param {string | null} link @returns {Record<string, string> | undefined} */
 function nextOf(link) {
   const [, query] = link?.match(/<[^>?]*\?([^>]*)>; rel="next"/) ?? [];
   return query === undefined ? undefined : Object.fromEntries(new URLSearchParams(query));

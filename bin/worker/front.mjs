@@ -17,7 +17,7 @@ const PROBE_MS = 5_000;
 /** Where the event page is, and its parts. */
 const EVENT_PAGE = /^\/((index|stage)(\.html)?|embed\/.*)?$/;
 
-/** What of the worker's is only read. */
+/** Paths of the worker that are only read. */
 const READ = '/time';
 
 /** How many objects are called at once. */

@@ -1,6 +1,6 @@
-//! Apps made at run time, as a router knows them: for a while without asking. To ask for one that there is not makes an
-//! object, so an address may do that so often and no more. An app that was there is asked for all the same: who guesses
-//! ids shuts nobody out who shares its address.
+//! Apps made at run time, as a router knows them: for a while without asking. To ask for one that there is not makes
+//! an object, so an address may do that so often and no more. An app that was there is asked for all the same: a
+//! guesser of ids shuts nobody out who shares its address.
 
 use std::rc::Rc;
 
@@ -36,7 +36,7 @@ impl Default for KnownApps {
 }
 
 impl KnownApps {
-    /// What is known of it: that it is there, or that it is not.
+    /// An app as it is known: there, or not.
     pub fn get(&self, id: &AppId, now_ms: u64) -> Option<&Option<Rc<App>>> {
         self.found.get(id, now_ms)
     }
@@ -70,7 +70,7 @@ impl KnownApps {
         self.found.put(id.clone(), app, until_ms, now_ms);
     }
 
-    /// What was known of an app may not be true any more.
+    /// An app may have changed since it was asked for.
     pub fn forget(&mut self, id: &AppId) {
         self.found.remove(id);
     }

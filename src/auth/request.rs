@@ -175,7 +175,7 @@ pub struct ApprovedToken {
     capability: Option<Capability>,
     client_id: Identity,
     issued_at_ms: u64,
-    /// What revocations compare: when its request was signed, which its client may have kept since.
+    /// The time that revocations compare: when its request was signed, which its client may have kept since.
     since_ms: u64,
     ttl_ms: u64,
     /// Absent when the request needed no signature.

@@ -1,4 +1,4 @@
-//! What any room needs: stored formats with a version per type, small collections, budgets, rates and pauses, and
+//! Tools of every room: stored formats with a version per type, small collections, budgets, rates and pauses, and
 //! addresses that this server calls.
 
 pub mod cache;
