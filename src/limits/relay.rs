@@ -39,8 +39,9 @@ pub const ROWS_MAX_BYTES: usize = 32 * 1024 * 1024;
 /// Bytes of an attachment's parameters.
 pub const ATTACH_PARAMS_MAX_BYTES: usize = 1_024;
 
-/// Connections of a relay whose clients have yet to say who they are; beyond, the one that waits longest ends. It takes
-/// a client a round trip or two, and these are as many as may come in during a second, so that it has said it by then.
+/// Connections of a relay whose clients have yet to say who they are; beyond, the one that waits longest ends. It
+/// takes a client a round trip or two, and these are as many as may come in during a second, so that it has said it by
+/// then.
 pub const NOBODYS_MAX: usize = 1_000;
 
 /// How long a connection without a transport may be resumed, unless the deployment says less. Channels keep what it

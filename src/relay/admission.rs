@@ -63,9 +63,13 @@ impl Relay {
             return;
         }
         let nobodys = self.sessions.iter().filter(|(_, session)| session.grant.is_of_nobody());
-        let nobodys: Vec<SocketId> = nobodys.map(|(socket, _)| *socket).collect();
-        if nobodys.len() >= NOBODYS_MAX
-            && let Some(longest) = nobodys.into_iter().min()
+        let (mut count, mut longest) = (0, None);
+        for (socket, _) in nobodys {
+            count += 1;
+            longest = longest.map_or(Some(*socket), |known: SocketId| Some(known.min(*socket)));
+        }
+        if count >= NOBODYS_MAX
+            && let Some(longest) = longest
         {
             let why = "many clients have yet to say who they are, and this one waits longest; try again";
             self.disconnect(longest, &Code::RateLimited.because(why));

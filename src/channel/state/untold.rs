@@ -1,5 +1,6 @@
-//! Leaves of members who had left already: acknowledged, and no events. Who comes back after the grace says what it did
-//! meanwhile, and then enters those again whom it takes to be members still; it must not bring back who left so.
+//! Leaves of members who had left already: acknowledged, and no events. A client that comes back after the grace says
+//! what it did meanwhile, and then enters those again whom it takes to be members still; it must not bring back who
+//! left so.
 //!
 //! In memory only. A client enters again a moment after it left, and the event that would store a leave would tell
 //! everybody twice.
