@@ -187,6 +187,21 @@ fn a_receiver_that_is_gone_is_not_asked_again() {
     assert_eq!(world.data(), ["d"]);
 }
 
+/// The deployment's configuration changes, and with it what the channel's own object has.
+#[test]
+fn a_receiver_that_is_gone_gets_what_comes_first_once_its_webhook_is_another() {
+    let mut world = World::new(3, &json!({}), |_| Does::Answers(410));
+    world.publish("a".to_owned());
+    world.run_for(60_000);
+    world.does = |_| Does::Takes;
+    world.app = app(&json!({"events": ["channel.message", "channel.presence"]}));
+    world.host.app = world.app.clone();
+    world.host.forget();
+    world.publish("b".to_owned());
+    world.settle();
+    assert_eq!(world.data(), ["b"]);
+}
+
 #[test]
 fn what_comes_together_goes_together_up_to_the_bound() {
     let mut world = World::new(4, &json!({}), |_| Does::Takes);
