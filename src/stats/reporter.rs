@@ -95,8 +95,8 @@ impl Reporter {
     /// Takes in what was counted until now, which is then none, while there were so many connections. Gives whether
     /// there is something to report.
     pub fn take(&mut self, counted: &mut Tally, connections: u64, now_ms: u64) {
-        let is_seen = self.is_observed && self.connections.value != connections;
-        let is_news = !counted.is_empty() || is_seen;
+        // That one began is counted. That one ended is not, and whoever looks must see it, though they came just now.
+        let is_news = !counted.is_empty() || connections < self.connections.value;
         if is_news || self.connections.value != connections {
             self.roll(now_ms);
             self.connections.set(connections, now_ms);
@@ -259,19 +259,17 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_and_goes_is_news_while_somebody_looks() {
+    fn that_a_connection_ended_is_news_before_anybody_is_known_to_look() {
         let mut reporter = Reporter::default();
-        count(&mut reporter, 1, HOUR_MS);
-        reporter.take(&mut Tally::default(), 3, HOUR_MS + 1_000);
-        reporter.look(HOUR_MS + 5_000);
-        reporter.answered(60, Taken::Observed);
-        assert!(!reporter.has_news());
-        reporter.take(&mut Tally::default(), 2, HOUR_MS + 6_000);
-        assert!(reporter.has_news());
-        assert_eq!(reporter.look(HOUR_MS + 11_000)[0].tally.connections.min, 0);
+        reporter.take(&mut Tally::default(), 3, HOUR_MS);
+        assert!(!reporter.has_news(), "those that an object wakes with are no news");
+        reporter.take(&mut Tally::default(), 2, HOUR_MS + 1_000);
+        let [report] = &reporter.look(HOUR_MS + 6_000)[..] else { panic!("it is told") };
+        assert_eq!(report.tally.connections.peak, 3);
         reporter.answered(60, Taken::Yes);
-        reporter.take(&mut Tally::default(), 1, HOUR_MS + 12_000);
         assert!(!reporter.has_news());
+        reporter.take(&mut Tally::default(), 1, HOUR_MS + 12_000);
+        assert!(reporter.has_news());
     }
 
     #[test]
