@@ -12,6 +12,7 @@ use crate::limits::ATTACH_FLOW;
 use crate::model::flags::RESUMED;
 use crate::model::message::Params;
 use crate::model::name::ChannelName;
+use crate::model::serial::{ChannelSerial, Position};
 use crate::protocol::action;
 use crate::protocol::outbound::Outbound;
 use crate::rpc::{ConnectionOutcome, ReadFrom, Request, Subscribed};
@@ -75,6 +76,7 @@ impl Relay {
         }
         #[cfg(feature = "mqtt")]
         self.keep_place(socket, &name, &mut attachment);
+        self.go_on_behind_sent(socket, &name, &mut attachment);
         self.count(socket, &owner, -1);
         let admitted = self.insert_attachment(socket, &name, attachment);
         self.count(socket, &owner, 1);
@@ -82,6 +84,40 @@ impl Relay {
         self.replace_checkpoint(socket, &name);
         self.touch(socket);
         Ok(name)
+    }
+
+    /// A client that stays attached while it attaches again delivers what was sent to it since the serial that it
+    /// names: it would get that twice. Not one that asks for the same deltas: it could not decode one, and drops what
+    /// comes until ATTACHED.
+    fn go_on_behind_sent(&self, socket: SocketId, name: &ChannelName, again: &mut Attachment) {
+        let Some(session) = self.sessions.get(&socket).filter(|session| session.stays_attached) else { return };
+        let Some(before) = session.attachments.get(name) else { return };
+        let cannot_decode = before.deltas.are_wanted() && before.asks_the_same_as(again);
+        let State::Waiting(Start::After(named)) = &mut again.state else { return };
+        if let Some((position, epoch)) = self.place_of(name, before).filter(|_| !cannot_decode)
+            && (named.epoch != epoch || named.position < position)
+        {
+            *named = ChannelSerial { position, epoch };
+        }
+    }
+
+    /// What an attachment has everything up to.
+    pub(super) fn place_of(&self, name: &ChannelName, attachment: &Attachment) -> Option<(Position, String)> {
+        let after = |from: &ReadFrom| match from {
+            ReadFrom::After { position, epoch } => Some((*position, epoch.clone())),
+            _ => None,
+        };
+        let place = match &attachment.state {
+            State::Live { after } => {
+                let feed = self.feeds.get(&name.owner())?;
+                Some((feed.position()?.max(*after), feed.epoch().to_owned()))
+            }
+            State::Behind { from, .. } => after(from),
+            State::Reading { read, .. } => after(&self.calls.read(*read)?.from),
+            State::Waiting(Start::After(serial)) => Some((serial.position, serial.epoch.clone())),
+            State::Waiting(_) => None,
+        };
+        place.or_else(|| after(attachment.goes_on.as_deref()?))
     }
 
     fn insert_attachment(

@@ -191,6 +191,10 @@ impl Attachment {
         self.view.as_ref().map(|view| &view.filter)
     }
 
+    pub fn asks_the_same_as(&self, other: &Attachment) -> bool {
+        (self.requested, &self.params) == (other.requested, &other.params)
+    }
+
     /// What its name and parameters count.
     pub fn bytes(&self, name: &ChannelName) -> usize {
         let params = self.params.accepted.iter().map(|(name, value)| name.len() + value.len());

@@ -86,7 +86,6 @@ impl Calls {
     }
 
     /// What a call reads.
-    #[cfg(feature = "mqtt")]
     pub fn read(&self, ticket: Ticket) -> Option<&Read> {
         match self.pending.get(&ticket)? {
             Pending::Read(read) => Some(read),

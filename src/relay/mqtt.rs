@@ -444,25 +444,6 @@ impl Relay {
         }
     }
 
-    /// What an attachment has everything up to.
-    fn place_of(&self, name: &ChannelName, attachment: &Attachment) -> Option<(Position, String)> {
-        let after = |from: &ReadFrom| match from {
-            ReadFrom::After { position, epoch } => Some((*position, epoch.clone())),
-            _ => None,
-        };
-        let place = match &attachment.state {
-            State::Live { after } => {
-                let feed = self.feeds.get(&name.owner())?;
-                Some((feed.position()?.max(*after), feed.epoch().to_owned()))
-            }
-            State::Behind { from, .. } => after(from),
-            State::Reading { read, .. } => after(&self.calls.read(*read)?.from),
-            State::Waiting(Start::After(serial)) => Some((serial.position, serial.epoch.clone())),
-            State::Waiting(_) => None,
-        };
-        place.or_else(|| after(attachment.goes_on.as_deref()?))
-    }
-
     /// These rows could not be written, and are with what changes next: a session whose row lacks a subscription would
     /// go on without it, should the relay be killed.
     pub fn not_kept(&mut self, rows: &[(String, Option<Vec<u8>>)]) {

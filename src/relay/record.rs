@@ -60,10 +60,11 @@ pub struct Record {
     packet_ids: u16,
     /// See [`Dialect::Earlier`].
     earlier_objects: bool,
+    stays_attached: bool,
 }
 
 impl Versioned for Record {
-    const VERSION: u8 = 7;
+    const VERSION: u8 = 8;
 
     fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<Record, Unreadable> {
         match version {
@@ -73,6 +74,7 @@ impl Versioned for Record {
             4 => pinned::take::<earlier::fourth::Record>(bytes).map(Record::from),
             5 => pinned::take::<earlier::fifth::Record>(bytes).map(Record::from),
             6 => pinned::take::<earlier::sixth::Record>(bytes).map(Record::from),
+            7 => pinned::take::<earlier::seventh::Record>(bytes).map(Record::from),
             _ => Err(Unreadable::Version(version)),
         }
     }
@@ -173,6 +175,7 @@ impl Session {
                 .and_then(|it| NonZeroU64::new(it.pinged_ms)),
             packet_ids: self.door.as_ref().map_or(0, |door| door.packet_ids()),
             earlier_objects: matches!(self.dialect, Dialect::Earlier(_)),
+            stays_attached: self.stays_attached,
         }
     }
 
@@ -247,6 +250,7 @@ impl Record {
             grant: self.grant,
             dialect: self.door.as_ref().map_or(frames, |door| door.dialect()),
             door: self.door,
+            stays_attached: self.stays_attached,
             echo: self.echo,
             heartbeat_interval_ms: self.heartbeat_interval_ms,
             bounce: self.bounces.then(|| {

@@ -38,6 +38,8 @@ pub struct Opening {
     pub format: Format,
     /// Whether objects have the names of version 5 there ([`Dialect::Earlier`]).
     pub earlier_objects: bool,
+    /// Whether its client goes on receiving while it attaches to what it is attached to ([`stays_attached`]).
+    pub stays_attached: bool,
     pub echo: bool,
     pub heartbeat_interval_ms: u64,
     /// Whether its client answers heartbeats (`heartbeats=bounce`).
@@ -58,6 +60,15 @@ pub struct Opening {
     pub spoken: Option<Dialect>,
     /// The door that it came in by, where that is not the protocol's own.
     pub door: Option<Door>,
+}
+
+/// SDKs that stay attached while an ATTACH with other options is under way, and deliver what comes meanwhile. Those for
+/// Java and .NET drop it until ATTACHED, as those not named here may.
+const STAY_ATTACHED: [&str; 2] = ["ably-js/", "ably-python/"];
+
+/// Whether a client that names itself so is one of those.
+pub fn stays_attached(agent: &str) -> bool {
+    STAY_ATTACHED.iter().any(|name| agent.contains(name))
 }
 
 /// The connection that a client goes on with, by its key.
@@ -126,6 +137,7 @@ impl Opening {
         Opening {
             grant,
             earlier_objects: major.is_some_and(|major| major <= 5),
+            stays_attached: value("agent").is_some_and(stays_attached),
             format: if value("format") == Some("msgpack") { Format::Msgpack } else { Format::Json },
             echo: value("echo") != Some("false"),
             heartbeat_interval_ms: interval.clamp(HEARTBEAT_INTERVAL_MIN_MS, HEARTBEAT_INTERVAL_MAX_MS),
@@ -179,6 +191,7 @@ pub struct Session {
     pub dialect: Dialect,
     /// Shared with its record while that is written, which looks at a part of it.
     pub door: Option<Rc<Door>>,
+    pub stays_attached: bool,
     pub echo: bool,
     pub heartbeat_interval_ms: u32,
     pub bounce: Option<Box<Bounce>>,
@@ -251,6 +264,7 @@ impl Session {
             generations,
             dialect: opening.dialect(),
             door: opening.door.map(Rc::new),
+            stays_attached: opening.stays_attached,
             echo: opening.echo,
             heartbeat_interval_ms: opening.heartbeat_interval_ms as u32,
             bounce: opening.bounces.then(|| Box::new(Bounce { pinged_ms: now_ms, answered: true })),

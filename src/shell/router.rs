@@ -28,7 +28,7 @@ use crate::model::Format;
 use crate::model::name::{AppId, ChannelName};
 use crate::protocol;
 
-use crate::relay::session::Opening;
+use crate::relay::session::{self, Opening};
 use crate::rest::{self, Step};
 use crate::rpc::connection_key::ConnectionKey;
 use crate::rpc::placement::{self, LoadMap, Place, Placement, Region, Shard};
@@ -69,7 +69,7 @@ pub struct Handover {
 }
 
 impl Versioned for Handover {
-    const VERSION: u8 = 5;
+    const VERSION: u8 = 6;
 }
 
 /// A [`Handover`], or a [`Claim`], as it comes in a header.
@@ -409,6 +409,7 @@ async fn enter(env: &Env, client: &Client<'_>, way: &Way) -> std::result::Result
         rest::check_coding(headers.content_encoding.as_deref())?;
     }
     let mut opening = Opening::from_query(grant, query, *is_secure);
+    opening.stays_attached |= headers.ably_agent.as_deref().is_some_and(session::stays_attached);
     let named = || {
         let named = query.iter().find(|(name, _)| name == "channel");
         named.map(|(_, value)| ChannelName::parse(value)).transpose()

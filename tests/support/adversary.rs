@@ -76,6 +76,7 @@ impl World {
             grant: listener(),
             format: Format::Json,
             earlier_objects: false,
+            stays_attached: true,
             echo: true,
             heartbeat_interval_ms: 5_000,
             grace_ms: 5_000,

@@ -60,6 +60,8 @@ struct Unacknowledged {
 
 pub struct Client {
     pub echo: bool,
+    /// It says by its agent that it goes on receiving while it attaches again.
+    pub stays_attached: bool,
     /// How long it wants its members to outlive its transport.
     pub grace_ms: u64,
     pub transport: Transport,
@@ -88,6 +90,7 @@ impl Client {
     pub fn new(echo: bool, channels: usize, subscriptions: Vec<Subscription>) -> Client {
         Client {
             echo,
+            stays_attached: false,
             grace_ms: GRACE_MS,
             transport: Transport::Down,
             connection_id: None,
@@ -105,6 +108,11 @@ impl Client {
             unsteady: false,
             calm: false,
         }
+    }
+
+    pub fn stay_attached(&mut self) {
+        self.stays_attached = true;
+        self.subscriptions.iter_mut().for_each(|subscription| subscription.stays_attached = true);
     }
 
     pub fn is_busy(&self) -> bool {

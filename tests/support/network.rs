@@ -209,6 +209,7 @@ impl World {
             grant: grant(),
             format,
             earlier_objects: earlier_names::has_them(client),
+            stays_attached: home.client.stays_attached,
             echo: home.client.echo,
             heartbeat_interval_ms: 15_000,
             grace_ms: home.client.grace_ms,

@@ -142,6 +142,9 @@ fn add_client(world: &mut World, kinds: &[Kind], relays: usize) {
     }
     let mut client = Client::new(echo, kinds.len(), subscriptions);
     client.grace_ms = *world.random.pick(&[GRACE_MS, 5_000]);
+    if world.homes.len().is_multiple_of(2) {
+        client.stay_attached();
+    }
     client.unsteady = world.weather.step_clock > 0;
     world.add_client(client, host, format);
 }

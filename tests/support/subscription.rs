@@ -46,6 +46,8 @@ pub struct Subscription {
     pub wanted: bool,
     pub state: State,
     pub no_echo: bool,
+    /// Its server knows that it goes on receiving while it attaches again, and gives it nothing twice.
+    pub stays_attached: bool,
     /// Sent as a parameter with every ATTACH.
     pub rewind: Option<usize>,
     /// It is a view of the channel: of all that is said, only messages of this name.
@@ -102,6 +104,7 @@ impl Subscription {
             wanted,
             state: State::Detached,
             no_echo: false,
+            stays_attached: false,
             rewind: None,
             filter: None,
             serial: None,
@@ -234,15 +237,24 @@ impl Subscription {
     ) {
         let serial = frame.channel_serial.as_deref().expect("ATTACHED has a serial");
         let position = ledger.parse(self.channel, serial);
+        // One that asks for the same deltas again could not decode one, for all the server knows.
+        let goes_on = resumed && self.stays_attached && self.state == State::Attached && !self.wants_deltas;
         if resumed
+            && !goes_on
             && self.filter.is_some()
             && self.asked.as_ref().is_none_or(|asked| asked.serial.as_deref() != Some(serial))
             && (self.state == State::Attached || !self.crossed.iter().any(|sent| sent.as_deref() == Some(serial)))
         {
             return self.progressed(serial, position, silent, ledger);
         }
+        if goes_on {
+            let was_asked = self.filter.is_some() || self.asked.is_some() || !self.crossed.is_empty();
+            assert!(was_asked && position >= self.cursor, "RESUMED goes on elsewhere");
+            self.progressed(serial, position, silent, ledger);
+        }
         let had = self.views_behind(position);
         match (self.asked.take(), self.state) {
+            _ if goes_on => {}
             (asked, State::Detaching) => {
                 (self.asked, self.views) = (asked, had);
                 return;

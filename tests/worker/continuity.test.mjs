@@ -1,6 +1,7 @@
 /** Drop off, come back, miss nothing, repeat nothing: through the published SDK, over a network that fails. */
 import assert from 'node:assert/strict';
 import test, { after } from 'node:test';
+import vcdiff from '@ably/vcdiff-decoder';
 import { Inbox, connected, demoKey, formats, inState, realtime, rest, wholeHistory } from './clients.mjs';
 import { Network } from './network.mjs';
 import { RawClient, action } from './raw_client.mjs';
@@ -90,6 +91,34 @@ for (const { home, transportParams } of homes) {
       assert.deepEqual(results.flatMap((result) => result.serials), history.slice(1, -1).map((message) => message.serial));
     });
   }
+}
+
+/** What an app changes of a channel's options, back and forth. */
+const changes = {
+  modes: [{ modes: ['subscribe'] }, { modes: ['subscribe', 'publish'] }],
+  rewind: [{ params: { rewind: '5' } }, { params: {} }],
+  deltas: [{ params: { delta: 'vcdiff' } }, { params: {} }],
+};
+
+for (const [what, options] of Object.entries(changes)) {
+  test(`each message comes once to a client that changes its ${what} while others publish`, async (t) => {
+    const name = `changes-${what}`;
+    const channel = (await connected(t, runtime, { plugins: { vcdiff } })).channels.get(name);
+    const inbox = await Inbox.of(channel);
+    const sender = (await connected(t, runtime)).channels.get(name);
+    let [sent, goesOn] = [0, true];
+    const publishing = Array.from({ length: 8 }, async () => {
+      while (goesOn) await sender.publish('a', `${'as a message before it, '.repeat(10)}${sent++}`);
+    });
+    for (let round = 0; round < 40; round++) await channel.setOptions(/** @type {any} */ (options[round % 2]));
+    goesOn = false;
+    await Promise.all(publishing);
+    await sender.publish('a', 'end');
+    await inbox.until('end');
+    const history = await wholeHistory(rest(runtime).channels.get(name));
+    assert.equal(history.length, sent + 1);
+    assert.deepEqual(inbox.data, history.map((message) => message.data));
+  });
 }
 
 test('through many drops, while others publish, nothing is lost or repeated', async (t) => {

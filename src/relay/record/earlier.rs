@@ -2,6 +2,25 @@
 
 use super::{Ask, AttachmentRecord, Checkpoint, Record, Wanted};
 
+/// Version 7: who goes on receiving while it attaches again got what was on its way twice.
+pub mod seventh {
+    use serde::Deserialize;
+
+    use super::sixth;
+
+    #[derive(Deserialize)]
+    pub struct Record {
+        before: sixth::Record,
+        earlier_objects: bool,
+    }
+
+    impl From<Record> for super::Record {
+        fn from(earlier: Record) -> super::Record {
+            super::Record { earlier_objects: earlier.earlier_objects, ..earlier.before.into() }
+        }
+    }
+}
+
 /// Version 6: all were told of objects by the names of today.
 pub mod sixth {
     use serde::Deserialize;
@@ -132,6 +151,7 @@ pub mod second {
                 pinged_ms: None,
                 packet_ids: 0,
                 earlier_objects: false,
+                stays_attached: false,
             }
         }
     }
@@ -213,6 +233,7 @@ pub mod first {
                 pinged_ms: None,
                 packet_ids: 0,
                 earlier_objects: false,
+                stays_attached: false,
             }
         }
     }
