@@ -58,7 +58,16 @@ impl Relay {
 
     /// A client comes in. Gives the key that it is told.
     fn open(&mut self, grant: Grant, mode: Mode) -> String {
-        let mut opening = Opening::from_query(grant, &[], true);
+        let said = self.connects(grant, &[], mode);
+        match mode {
+            Mode::Engine => said["sid"].as_str().unwrap().strip_prefix("demo.").unwrap().to_owned(),
+            _ => said[0]["connectionDetails"]["connectionKey"].as_str().unwrap().to_owned(),
+        }
+    }
+
+    /// Gives what a client is told first.
+    fn connects(&mut self, grant: Grant, query: &[(String, String)], mode: Mode) -> Value {
+        let mut opening = Opening::from_query(grant, query, true);
         if mode == Mode::Engine {
             opening.enter_by(Door::SocketIo(SocketIo::new(self.app.id().clone(), true, true)));
         }
@@ -77,12 +86,7 @@ impl Relay {
             _ => None,
         });
         let body = body.unwrap_or_else(|| panic!("no CONNECTED: {outputs:?}"));
-        if mode == Mode::Engine {
-            let said: Value = serde_json::from_str(&body[1..]).unwrap();
-            return said["sid"].as_str().unwrap().strip_prefix("demo.").unwrap().to_owned();
-        }
-        let said: Value = serde_json::from_str(&body).unwrap();
-        said[0]["connectionDetails"]["connectionKey"].as_str().unwrap().to_owned()
+        serde_json::from_str(body.strip_prefix('0').unwrap_or(&body)).unwrap()
     }
 
     /// The code that a request of a connection is refused with, if it is.
@@ -140,6 +144,22 @@ fn the_key_of_one_protocol_is_good_for_no_other() {
             let key = relay.open(support::grant::grant(), mode);
             assert_eq!(relay.ask(*verb, &key, by.clone()), Ok(()), "{mode:?} {verb:?}");
         }
+    }
+}
+
+/// Else an anonymous client with any key would end the connection of another, and go on under its id.
+#[test]
+fn the_key_of_a_connection_by_another_protocol_resumes_nothing() {
+    let mut relay = Relay::new();
+    for client_id in [Identity::Anonymous, Identity::parse(Some("ann")).unwrap(), Identity::Wildcard] {
+        let grant = Grant { client_id, ..support::grant::grant() };
+        let key = relay.open(grant.clone(), Mode::Engine);
+        for parameter in ["resume", "recover"] {
+            let said = relay.connects(grant.clone(), &[(parameter.to_owned(), key.clone())], Mode::Poll);
+            assert_eq!(said[0]["error"]["code"], Code::BadResumeKey.number(), "{parameter}: {said}");
+            assert_ne!(said[0]["connectionId"].as_str(), key.split('!').next());
+        }
+        assert_eq!(relay.ask(Verb::Engine(Ask::Poll), &key, None), Ok(()), "it goes on");
     }
 }
 

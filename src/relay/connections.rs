@@ -17,7 +17,7 @@ use crate::protocol::dialect::Dialect;
 use crate::protocol::door::Visitor;
 use crate::protocol::outbound::Outbound;
 use crate::protocol::{Encoded, action};
-use crate::rpc::connection_key::{ConnectionKey, Generations};
+use crate::rpc::connection_key::{ConnectionKey, Generations, Holder};
 use crate::rpc::{Answer, ConnectionOutcome, Response, Speaker};
 use crate::stats::Counter;
 
@@ -91,7 +91,7 @@ impl Relay {
         if self.known.parted.get(&claimed.connection_id).is_some_and(|parted| parted.closed) {
             return Err(Code::ConnectionClosed.into());
         }
-        let proved = |client_id| ConnectionKey::verify(text, &self.secret, client_id).is_some();
+        let proved = |holder: Holder<'_>| ConnectionKey::verify(text, &self.secret, holder).is_some();
         let has_it = |socket: &SocketId| {
             let session = self.sessions.get(socket).filter(|session| session.key == claimed);
             session.is_some_and(|session| proved(session.key_holder())) && self.proves(text, by)
@@ -103,8 +103,8 @@ impl Relay {
     /// Whether a key is theirs by whose credentials a request comes, as it must be to resume. SDKs that may be anybody
     /// say only when they connect who they are: what comes after is of any client.
     pub fn proves(&self, text: &str, by: Option<&Identity>) -> bool {
-        let is_theirs = |by: &Identity| ConnectionKey::verify(text, &self.secret, by.as_str()).is_some();
-        by.is_none_or(|by| *by == Identity::Wildcard || is_theirs(by))
+        let is_of = |holder: Holder<'_>| ConnectionKey::verify(text, &self.secret, holder).is_some();
+        by.is_none_or(|by| *by == Identity::Wildcard || is_of(by.as_str().into()) || is_of(Holder::Bearer))
     }
 
     /// Whether a connection has this way out.

@@ -28,7 +28,7 @@ use crate::protocol::door::{ASKED, Door, Mark, Visitor};
 use crate::protocol::objects::SITE;
 use crate::protocol::outbound::{ConnectionDetails, Outbound};
 use crate::protocol::{Encoded, action};
-use crate::rpc::connection_key::{ConnectionKey, Generations, TakeoverKind};
+use crate::rpc::connection_key::{ConnectionKey, Generations, Holder, TakeoverKind};
 use crate::rpc::placement;
 
 /// How a connection begins: what the router made of its URL and credentials. Travels to the object that takes it.
@@ -340,10 +340,12 @@ impl Session {
         self.names().next()
     }
 
-    /// The clientId that its key is good for.
-    pub fn key_holder(&self) -> Option<&str> {
-        let is_named = self.door.as_ref().is_none_or(|door| door.has_named_key());
-        self.grant.client_id.as_str().filter(|_| is_named)
+    /// Whose its key is.
+    pub fn key_holder(&self) -> Holder<'_> {
+        match self.door.as_ref().is_none_or(|door| door.has_named_key()) {
+            true => Holder::Client(self.grant.client_id.as_str()),
+            false => Holder::Bearer,
+        }
     }
 
     /// Which connection others know it as in a channel.

@@ -1,7 +1,7 @@
 //! Connection keys: who holds one may resume its connection (protocol.md § 6).
 //!
 //! `<connectionId>!<shard>-<generation>-<mac>`, all of it safe in a path. The mac is made with a secret of the relay,
-//! so a key can't be guessed and proves itself even to a relay that lost its memory; it also covers the clientId, so
+//! so a key can't be guessed and proves itself even to a relay that lost its memory; it also covers its [`Holder`], so
 //! that nobody resumes as somebody else. Each resume makes the next generation.
 //!
 //! Who comes back may name nothing but the key, and requests of a connection over HTTP never do. Where a channel's own
@@ -24,6 +24,22 @@ pub struct ConnectionKey {
     pub connection_id: String,
     pub shard: u16,
     pub generation: u32,
+}
+
+/// Whose a connection is, by its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder<'a> {
+    /// A client of these credentials. The key resumes its connection.
+    Client(Option<&'a str>),
+    /// Whoever has the key, which is given out before it is known who that is. No credentials prove it, so it resumes
+    /// nothing.
+    Bearer,
+}
+
+impl<'a> From<Option<&'a str>> for Holder<'a> {
+    fn from(client_id: Option<&'a str>) -> Holder<'a> {
+        Holder::Client(client_id)
+    }
 }
 
 /// The parameter of the URL by which a client names the connection that it goes on with.
@@ -88,9 +104,9 @@ impl Generations {
 }
 
 impl ConnectionKey {
-    /// The key as text, signed for a clientId.
-    pub fn sign(&self, secret: &[u8], client_id: Option<&str>) -> String {
-        format!("{}-{}", self.body(), BASE64URL.encode(self.mac(secret, client_id)))
+    /// The key as text, signed for its holder.
+    pub fn sign<'a>(&self, secret: &[u8], holder: impl Into<Holder<'a>>) -> String {
+        format!("{}-{}", self.body(), BASE64URL.encode(self.mac(secret, holder.into())))
     }
 
     /// What a key claims to be, without proof: enough to find its relay.
@@ -102,12 +118,12 @@ impl ConnectionKey {
         plain.then(|| ConnectionKey { connection_id: connection_id.to_owned(), shard, generation })
     }
 
-    /// The key, if it was signed with this secret for this clientId.
-    pub fn verify(text: &str, secret: &[u8], client_id: Option<&str>) -> Option<ConnectionKey> {
+    /// The key, if it was signed with this secret for this holder.
+    pub fn verify<'a>(text: &str, secret: &[u8], holder: impl Into<Holder<'a>>) -> Option<ConnectionKey> {
         let key = ConnectionKey::claimed(text)?;
         let mac = text.strip_prefix(&key.body())?.strip_prefix('-')?;
         let mac = BASE64URL.decode(mac.split_once('!').map_or(mac, |(mac, _)| mac)).ok()?;
-        let proved = mac.len() == MAC_BYTES && key.hmac(secret, client_id).verify_truncated_left(&mac).is_ok();
+        let proved = mac.len() == MAC_BYTES && key.hmac(secret, holder.into()).verify_truncated_left(&mac).is_ok();
         proved.then_some(key)
     }
 
@@ -126,16 +142,21 @@ impl ConnectionKey {
         format!("{}!{}-{}", self.connection_id, self.shard, self.generation)
     }
 
-    fn mac(&self, secret: &[u8], client_id: Option<&str>) -> Vec<u8> {
-        self.hmac(secret, client_id).finalize().into_bytes()[..MAC_BYTES].to_vec()
+    fn mac(&self, secret: &[u8], holder: Holder<'_>) -> Vec<u8> {
+        self.hmac(secret, holder).finalize().into_bytes()[..MAC_BYTES].to_vec()
     }
 
-    fn hmac(&self, secret: &[u8], client_id: Option<&str>) -> Hmac<Sha256> {
+    fn hmac(&self, secret: &[u8], holder: Holder<'_>) -> Hmac<Sha256> {
         let mut hmac = Hmac::<Sha256>::new_from_slice(secret).expect("any length will do");
         hmac.update(self.body().as_bytes());
         // Absent and empty differ, and no text can be taken for the other part.
-        hmac.update(&[u8::from(client_id.is_some())]);
-        hmac.update(client_id.unwrap_or_default().as_bytes());
+        let (kind, client_id) = match holder {
+            Holder::Client(None) => (0, ""),
+            Holder::Client(Some(client_id)) => (1, client_id),
+            Holder::Bearer => (2, ""),
+        };
+        hmac.update(&[kind]);
+        hmac.update(client_id.as_bytes());
         hmac
     }
 }
@@ -177,6 +198,12 @@ mod tests {
         assert_eq!(ConnectionKey::verify(&text, b"other", Some("bob")), None);
         assert_eq!(ConnectionKey::verify(&text, b"secret", Some("eve")), None);
         assert_eq!(ConnectionKey::verify(&text, b"secret", None), None);
+        for holder in [Holder::Client(None), Holder::Client(Some("")), Holder::Bearer] {
+            let proves = |other| ConnectionKey::verify(&key().sign(b"secret", holder), b"secret", other).is_some();
+            let others =
+                [Holder::Client(None), Holder::Client(Some("")), Holder::Client(Some("\u{2}")), Holder::Bearer];
+            assert_eq!(others.map(proves), others.map(|other| other == holder), "{holder:?}");
+        }
         for forged in [text.replace("-3-", "-4-"), text[..text.len() - 1].to_owned(), text.replace("Ht1R", "Xt1R")] {
             assert_eq!(ConnectionKey::verify(&forged, b"secret", Some("bob")), None, "{forged}");
         }
