@@ -17,11 +17,8 @@ use crate::protocol::inbound::{Inbound, InboundMessage, PublishFrame};
 
 type Fields = Map<String, Value>;
 
-/// Fails with 40009 for a frame that is too large. Of all else that is wrong the client is told, and goes on.
-pub fn hear(pusher: &mut Pusher, bytes: &[u8], setting: Setting<'_>) -> Result<Vec<Heard>, ErrorInfo> {
-    if bytes.len() > FRAME_MAX_BYTES {
-        return Err(Code::TooLarge.because(format!("a frame has at most {FRAME_MAX_BYTES} bytes")));
-    }
+/// Of what is wrong the client is told, and goes on.
+pub fn hear(pusher: &mut Pusher, bytes: &[u8], setting: Setting<'_>) -> Vec<Heard> {
     pusher.memory = setting.memory.clone();
     let heard = read(bytes).and_then(|(event, fields)| match &*event {
         "pusher:ping" => Ok(vec![Heard::Say(words::own("pusher:pong", None, &json!({})))]),
@@ -32,10 +29,14 @@ pub fn hear(pusher: &mut Pusher, bytes: &[u8], setting: Setting<'_>) -> Result<V
         _ if event.starts_with("client-") => client_event(pusher, event, fields, setting),
         _ => Err(Code::BadRequest.because("a client sends events whose names begin with 'client-' or 'pusher:'")),
     });
-    Ok(heard.unwrap_or_else(|error| vec![Heard::Say(words::error(&error, words::refusal_code(&error)))]))
+    heard.unwrap_or_else(|error| vec![Heard::Say(words::error(&error, words::refusal_code(&error)))])
 }
 
+/// Fails with 40009 for a frame that is too large, and with 40001 for one that is no event.
 fn read(bytes: &[u8]) -> Result<(String, Fields), ErrorInfo> {
+    if bytes.len() > FRAME_MAX_BYTES {
+        return Err(Code::TooLarge.because(format!("a frame has at most {FRAME_MAX_BYTES} bytes")));
+    }
     let Some(mut fields) = node::object_of(bytes) else {
         return Err(Code::BadBody.because("a frame must be a JSON object"));
     };

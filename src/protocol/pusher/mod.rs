@@ -102,7 +102,7 @@ impl Visitor for Pusher {
     }
 
     fn hear(&mut self, bytes: &[u8], _: Format, setting: Setting<'_>) -> Result<Vec<Heard>, ErrorInfo> {
-        heard::hear(self, bytes, setting)
+        Ok(heard::hear(self, bytes, setting))
     }
 
     fn tell(&mut self, frame: &Outbound<'_>) -> Encoded {
