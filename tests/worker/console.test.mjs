@@ -105,7 +105,7 @@ test('an app is watched with its key', { skip, timeout: 90_000 }, async (t) => {
   await page.getByLabel('Channels, such as').fill('chat:*');
   await page.getByLabel('Minutes').fill('10');
   await page.keyboard.press('Enter');
-  await page.getByRole('cell', { name: 'chat:*' }).waitFor();
+  await page.getByRole('cell', { name: 'chat:*', exact: true }).waitFor();
   await fits(page, 'bans');
   await page.getByRole('button', { name: 'Lift' }).first().click();
   await page.getByRole('cell', { name: 'spam' }).waitFor({ state: 'detached' });
@@ -237,7 +237,7 @@ test('a page shows what others do as it happens', { skip, timeout: 90_000 }, asy
   await page.getByRole('link', { name: 'appears' }).click();
   await page.getByText(/^2 connections, 2 subscribers, 0 members, /).waitFor();
   await ann.channels.get('appears').presence.enter();
-  await page.locator('section', { hasText: 'Members' }).getByRole('cell', { name: 'ann' }).waitFor();
+  await page.locator('section', { hasText: 'Members' }).getByRole('cell', { name: 'ann', exact: true }).waitFor();
   await page.getByText(/^2 connections, 2 subscribers, 1 member, /).waitFor();
   await ann.channels.get('appears').presence.leave();
   await page.getByText('Nobody is present.').waitFor();
@@ -405,4 +405,60 @@ test('who may hear no metachannel asks every five seconds', { skip, timeout: 60_
   await page.clock.runFor(6_000);
   await page.getByRole('link', { name: 'appears' }).waitFor();
   await page.getByText('Every 5 s').waitFor();
+});
+
+test('an answer that comes after a later one changes nothing', { skip, timeout: 90_000 }, async (t) => {
+  const { runtime, page } = await opened(t);
+  await signIn(page, key);
+  await page.getByRole('link', { name: 'Connections' }).click();
+  await page.getByText('Live', { exact: true }).waitFor();
+  const ben = realtime(t, runtime, { clientId: 'ben' });
+  const cell = page.getByRole('cell', { name: 'ben', exact: true });
+  await cell.waitFor();
+  const at = /\/apps\/demo\/connections\?/;
+  /** @type {{ answer?: (go: () => Promise<void>) => void, isOver: boolean }} */
+  const state = { isOver: false };
+  const held = new Promise((resolve) => { state.answer = resolve; });
+  let asked = 0;
+  await page.route(at, async (route) => {
+    // What is asked for last would put right what the first one spoilt.
+    if (state.isOver) return;
+    const isFirst = asked++ === 0;
+    const response = await route.fetch();
+    if (!isFirst) return route.fulfill({ response });
+    state.answer?.(() => route.fulfill({ response }));
+  });
+  await page.evaluate(() => document.dispatchEvent(new Event('visibilitychange')));
+  const answer = await held;
+  ben.close();
+  await cell.waitFor({ state: 'detached' });
+  state.isOver = true;
+  const answered = page.waitForResponse(at);
+  await /** @type {() => Promise<void>} */ (answer)();
+  await (await answered).finished();
+  await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+  assert.equal(await cell.count(), 0, 'who has gone stays gone');
+  await page.unrouteAll({ behavior: 'ignoreErrors' });
+});
+
+test('a button that stands in every row says of which row it is', { skip, timeout: 90_000 }, async (t) => {
+  const { runtime, page } = await opened(t);
+  const ann = realtime(t, runtime, { clientId: 'ann' });
+  const channel = ann.channels.get('mutable:room');
+  await channel.presence.enter();
+  await channel.publish('goal', 'one');
+  await signIn(page, key);
+  /** @param {string} name */
+  const has = (name) => page.getByRole('button', { name, exact: true }).waitFor();
+  await page.getByRole('link', { name: 'Connections' }).click();
+  const { id } = ann.connection;
+  for (const name of [`Reconnect: ann, ${id}`, `Disconnect: ann, ${id}`, 'Ban: ann']) await has(name);
+  await page.getByRole('link', { name: 'Channels' }).click();
+  await page.getByRole('link', { name: 'mutable:room' }).click();
+  for (const name of ['Edit: goal, one', 'Delete: goal, one', `Disconnect: ann, ${id}`, `Ban: ann, ${id}`]) await has(name);
+  await operate('POST', `${runtime.url}/apps/demo/bans`, { clientId: 'mallory', channel: 'chat:*' });
+  await page.getByRole('link', { name: 'Bans' }).click();
+  await has('Lift: mallory, chat:*');
+  await page.goto(`${runtime.url}/console/#/app`);
+  await has('Remove: demo.key1');
 });

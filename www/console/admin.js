@@ -1,6 +1,6 @@
 /** The pages of an app's operator: who is connected, who is kept out, its keys and namespaces, and who did what. */
 import { json } from './api.js';
-import { bounded, button, card, field, make, renew, ROWS_MAX, table, written } from './elements.js';
+import { bounded, card, field, inOrder, make, renew, rowButton, ROWS_MAX, table, written } from './elements.js';
 import { deployment, log, statistics } from './live.js';
 import { linkTo, ofApp } from './of_app.js';
 
@@ -26,11 +26,12 @@ const post = (/** @type {string} */ at, /** @type {object} */ body, method = 'PO
 export const connections = ofApp('Connections', 'connections', async (place, at, say) => {
   let query = '';
   const list = make('section', { className: 'card' });
+  const asks = inOrder();
   const again = async () => {
-    const asked = query;
+    const [asked, isNewest] = [query, asks()];
     /** @type {any[]} */
     const held = await json(`${at}/connections?limit=${ROWS_MAX}${asked}`);
-    if (asked !== query) return;
+    if (asked !== query || !isNewest()) return;
     const heads = ['Client', 'Connection', 'By', 'Since', 'Channels', 'Unread', ''];
     renew(list, table(heads, held.map(row), query ? 'There is no such connection.' : 'Nobody is connected.'), bounded(held));
   };
@@ -44,13 +45,14 @@ export const connections = ofApp('Connections', 'connections', async (place, at,
     await post(`${at}/bans`, { clientId, reason });
     await again();
   };
+  const nameOf = (/** @type {any} */ { clientId, connectionId }) => [...clientId ? [clientId] : [], connectionId].join(', ');
   const row = (/** @type {any} */ one) => [
     one.clientId ?? '(no name)', make('code', {}, one.connectionId), `${one.transport}, ${one.protocol}, ${one.keyName}`, time(one.since),
     written(one.channels.join(', ') + (one.channelCount > one.channels.length ? ` and ${one.channelCount - one.channels.length} more` : '')),
     `${number.format(one.unreadBytes)} B`,
-    make('span', { className: 'actions' }, button('Reconnect', trying(say, end(one.connectionId, true))), ' ',
-      button('Disconnect', trying(say, end(one.connectionId, false)), 'danger'),
-      ...one.clientId ? [' ', button('Ban', trying(say, ban(one.clientId)), 'danger')] : [])];
+    make('span', { className: 'actions' }, rowButton('Reconnect', nameOf(one), trying(say, end(one.connectionId, true))), ' ',
+      rowButton('Disconnect', nameOf(one), trying(say, end(one.connectionId, false)), 'danger'),
+      ...one.clientId ? [' ', rowButton('Ban', one.clientId, trying(say, ban(one.clientId)), 'danger')] : [])];
   const search = (/** @type {SubmitEvent} */ event) => {
     const of = said(event);
     query = ['clientId', 'channel'].filter((name) => of(name)).map((name) => `&${name}=${encodeURIComponent(of(name))}`).join('');
@@ -64,8 +66,11 @@ export const connections = ofApp('Connections', 'connections', async (place, at,
 
 export const bans = ofApp('Bans', 'bans', async (place, at, say) => {
   const list = make('section', { className: 'card' });
+  const asks = inOrder();
   const again = async () => {
+    const isNewest = asks();
     const all = await json(`${at}/bans?limit=${ROWS_MAX}`);
+    if (!isNewest()) return;
     renew(list, table(['Client', 'Is', 'Where', 'Since', 'Until', 'Reason', ''], all.map(row), 'Nobody is banned.'), bounded(all));
   };
   const lift = (/** @type {any} */ { clientId, channel }) => async () => {
@@ -74,7 +79,8 @@ export const bans = ofApp('Bans', 'bans', async (place, at, say) => {
     await again();
   };
   const row = (/** @type {any} */ ban) => [ban.clientId, stateOf(ban), ban.channel ?? 'the app', time(ban.since),
-    ban.until === null ? 'it is lifted' : time(ban.until), ban.reason, button('Lift', trying(say, lift(ban)))];
+    ban.until === null ? 'it is lifted' : time(ban.until), ban.reason,
+    rowButton('Lift', `${ban.clientId}, ${ban.channel ?? 'the app'}`, trying(say, lift(ban)))];
   const ban = (/** @type {SubmitEvent} */ event) => {
     const of = said(event);
     const form = /** @type {HTMLFormElement} */ (event.target);
@@ -111,8 +117,11 @@ const entries = (entries) => table(['Time', 'App', 'Who', 'What', 'Of'], entries
 export async function audit(place) {
   const list = make('section', { className: 'card' });
   place.replaceChildren(make('h2', {}, 'Audit'), list);
+  const asks = inOrder();
   const again = async () => {
+    const isNewest = asks();
     const all = await json(`/audit?limit=${ROWS_MAX}`);
+    if (!isNewest()) return;
     renew(list, entries(all), bounded(all));
   };
   await again();
@@ -122,8 +131,11 @@ export async function audit(place) {
 /** One app: its keys and namespaces, which change where it was made by a request. */
 export const app = ofApp('App', 'app', async (place, at, say, id) => {
   const [keys, namespaces, fresh] = [make('div'), make('div'), make('div', { role: 'status' })];
+  const asks = inOrder();
   const again = async () => {
+    const isNewest = asks();
     const shown = await json(at);
+    if (!isNewest()) return;
     renew(keys, table(['Key', 'May', 'Until', ''], shown.keys.map(keyRow), 'It has no keys.'));
     renew(namespaces, table(['Namespace', 'Rules', ''], shown.namespaces.map(namespaceRow), 'It has no namespaces.'));
   };
@@ -137,11 +149,11 @@ export const app = ofApp('App', 'app', async (place, at, say, id) => {
     if (confirm(`Remove ${what}? Its clients are sent away.`)) await json(`${at}/${path}`, { method: 'DELETE' });
   });
   const keyRow = (/** @type {any} */ key) => [make('code', {}, key.keyName), make('code', {}, key.capability), time(key.validUntil),
-    make('span', { className: 'actions' }, button('Rotate', did(() => post(`${at}/keys/${key.id}/rotate`, {}))), ' ',
-      button('Remove', remove(`keys/${key.id}`, `the key ${key.keyName}`), 'danger'))];
+    make('span', { className: 'actions' }, rowButton('Rotate', key.keyName, did(() => post(`${at}/keys/${key.id}/rotate`, {}))), ' ',
+      rowButton('Remove', key.keyName, remove(`keys/${key.id}`, `the key ${key.keyName}`), 'danger'))];
   const namespaceRow = (/** @type {any} */ { id, notEffective: _, ...rules }) => [make('code', {}, id),
     make('code', {}, JSON.stringify(Object.fromEntries(Object.entries(rules).filter(([, value]) => value !== false)))),
-    button('Remove', remove(`namespaces/${encodeURIComponent(id)}`, `the namespace ${id}`), 'danger')];
+    rowButton('Remove', id, remove(`namespaces/${encodeURIComponent(id)}`, `the namespace ${id}`), 'danger')];
   const add = (/** @type {SubmitEvent} */ event) => {
     const of = said(event);
     return did(() => post(`${at}/keys`, of('capability') ? { capability: of('capability') } : {}))();

@@ -1,6 +1,6 @@
 /** The page of one channel: what comes as it comes, history, members, and what an operator does about them. */
 import { ask, json, Refused, signed } from './api.js';
-import { bounded, button, card, counted, field, make, renew, ROWS_MAX, shown, table, together, written } from './elements.js';
+import { bounded, button, card, counted, field, inOrder, make, renew, rowButton, ROWS_MAX, shown, table, together, written } from './elements.js';
 import { insideOf, isHeard, read, realtime } from './live.js';
 import { linkTo, named } from './of_app.js';
 
@@ -39,23 +39,32 @@ export async function channel(place, rest) {
 
   const acts = memberActs(app, name, trying, () => again());
   const drawMembers = (/** @type {Member[]} */ here) => renew(members, memberTable(here.slice(0, ROWS_MAX), acts), bounded(here));
+  const [asksMembers, asksCounts] = [inOrder(), inOrder()];
+  const showMembers = async (/** @type {Promise<Member[]>} */ asked) => {
+    const isNewest = asksMembers();
+    const here = await asked;
+    if (isNewest()) drawMembers(here);
+  };
   const count = async () => {
-    drawMembers(await read(inside, `${path}/presence`, { limit: ROWS_MAX }));
+    await showMembers(read(inside, `${path}/presence`, { limit: ROWS_MAX }));
+    const isNewest = asksCounts();
     const [{ status: { occupancy: { metrics }, messagesPerSecond } }] = await read(inside, path);
-    state.counted(metrics, messagesPerSecond);
+    if (isNewest()) state.counted(metrics, messagesPerSecond);
   };
   // Who may not see the members, the counts or what was said before may hear what is said.
   const again = async () => { await Promise.all([log.read().catch(failed), count().catch(failed)]); };
   const offset = Date.now() - await realtime(inside).time();
   const heard = (/** @type {Message} */ message) => {
-    if (message.name === '[meta]occupancy') state.counted(message.data.metrics);
-    else {
+    if (message.name === '[meta]occupancy') {
+      asksCounts()();
+      state.counted(message.data.metrics);
+    } else {
       log.heard(message, Math.max(0, Date.now() - offset - (message.version?.timestamp ?? message.timestamp ?? 0)));
       state.heard();
     }
     return false;
   };
-  const come = together(() => { if (isHeard(inside, name)) open().presence.get().then(drawMembers, failed); }, 500);
+  const come = together(() => { if (isHeard(inside, name)) showMembers(open().presence.get()).catch(failed); }, 500);
   await again();
   return { again, hears: () => [{ name, options: { params: { occupancy: 'metrics' } }, heard, members: come }], app: inside };
 }
@@ -121,6 +130,7 @@ function messageLog(open, trying) {
   /** @type {{ message: Message, latency?: number }[]} */
   let messages = [];
   let isDue = false;
+  const asks = inOrder();
   // However many come, they are drawn once a frame.
   const show = (/** @type {typeof messages} */ now) => {
     messages = now.slice(0, most);
@@ -135,8 +145,9 @@ function messageLog(open, trying) {
       show([{ message, latency }, ...messages.filter(({ message: { serial } }) => serial !== message.serial)]),
     /** What there is, with what was heard while it was asked for. */
     read: async () => {
-      const before = new Map(messages.map((known) => [known.message.serial, known]));
+      const [before, isNewest] = [new Map(messages.map((known) => [known.message.serial, known])), asks()];
       const { items } = await open().history({ limit: 50 });
+      if (!isNewest()) return;
       const known = new Set(items.map(({ serial }) => serial));
       const since = messages.filter(({ message: { serial } }) => !before.has(serial) && !known.has(serial));
       show([...since, ...items.map((message) => ({ ...before.get(message.serial), message }))]);
@@ -173,8 +184,9 @@ function messageTable(messages, open, trying) {
     const remove = act(async () => {
       if (confirm('Delete this message?')) await open().deleteMessage({ serial: message.serial });
     });
+    const what = [message.name, shown(message.data).slice(0, 60)].filter(Boolean).join(', ');
     const isDeleted = message.action === 'message.delete';
-    const acts = isDeleted ? [] : [button('Edit', edit), ' ', button('Delete', remove, 'danger')];
+    const acts = isDeleted ? [] : [rowButton('Edit', what, edit), ' ', rowButton('Delete', what, remove, 'danger')];
     return [new Date(message.timestamp ?? 0).toLocaleTimeString(), make('code', {}, message.serial ?? ''),
       message.name ?? '', isDeleted ? '(deleted)' : written(shown(message.data)),
       latency === undefined ? 'history' : `${Math.round(latency)} ms`,
@@ -207,8 +219,9 @@ function memberActs(app, channel, trying, then) {
 
 /** @param {Member[]} members @param {ReturnType<typeof memberActs>} acts */
 function memberTable(members, { disconnect, ban }) {
+  const nameOf = (/** @type {Member} */ { clientId, connectionId }) => `${clientId}, ${connectionId}`;
   const row = (/** @type {Member} */ member) => [member.clientId, make('code', {}, member.connectionId), written(shown(member.data)),
-    make('span', { className: 'actions' }, button('Disconnect', () => disconnect(member), 'danger'), ' ',
-      button('Ban', () => ban(member), 'danger'))];
+    make('span', { className: 'actions' }, rowButton('Disconnect', nameOf(member), () => disconnect(member), 'danger'), ' ',
+      rowButton('Ban', nameOf(member), () => ban(member), 'danger'))];
   return table(['Client', 'Connection', 'Data', ''], members.map(row), 'Nobody is present.');
 }

@@ -5,7 +5,7 @@
 import { app, audit, bans, connections } from './admin.js';
 import { ask, json, signed, signIn, signOut } from './api.js';
 import { channel } from './channel.js';
-import { field, make } from './elements.js';
+import { field, inOrder, make } from './elements.js';
 import { hangUp, hear } from './live.js';
 import { apps, channels, errors, overview } from './pages.js';
 
@@ -36,6 +36,7 @@ let due;
 let dueMs = Infinity;
 let askedMs = 0;
 let deafen = () => {};
+const asks = inOrder();
 
 find('leave').addEventListener('click', () => {
   signOut();
@@ -54,13 +55,15 @@ function notice(error) {
 async function again() {
   if (document.hidden || !current.again) return;
   const page = current;
+  const isNewest = asks();
   askedMs = Date.now();
   try {
     const afterMs = await current.again();
-    if (page === current && afterMs) soon(afterMs);
+    if (page !== current || !isNewest()) return;
+    if (afterMs) soon(afterMs);
     notice();
   } catch (error) {
-    notice(error);
+    if (page === current && isNewest()) notice(error);
   }
 }
 

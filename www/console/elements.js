@@ -86,6 +86,16 @@ export const field = (label, properties) => make('label', {}, label, make('input
 export const button = (text, press, className = '') => make('button', { type: 'button', className, onclick: press }, text);
 
 /**
+ * One that stands in each row of a table: who hears it and does not see it is told of which row it is.
+ * @param {string} text @param {string} row @param {() => Promise<void> | void} press @param {string} [className]
+ */
+export function rowButton(text, row, press, className) {
+  const made = button(text, press, className);
+  made.setAttribute('aria-label', `${text}: ${row}`);
+  return made;
+}
+
+/**
  * Two lines over time, with what they reach and how far back they go.
  * @param {number[]} into @param {number[]} out @param {string} what they are of @param {string} since
  */
@@ -108,6 +118,22 @@ export function sparkline(into, out, what, since) {
   const number = new Intl.NumberFormat();
   const reach = `most: ${number.format(mostIn)} in, ${number.format(mostOut)} out`;
   return make('figure', {}, svg, make('figcaption', {}, ...[since, reach, 'now'].map((text) => make('span', {}, text))));
+}
+
+/**
+ * Answers may overtake each other: of those that one place shows, the one that was asked for last is shown. What this
+ * gives is called when something is asked for. What that gives is called with the answer at hand, and says whether none
+ * is shown that was asked for later.
+ */
+export function inOrder() {
+  let [asked, shown] = [0, 0];
+  return () => {
+    const turn = ++asked;
+    return () => {
+      shown = Math.max(shown, turn);
+      return shown === turn;
+    };
+  };
 }
 
 /** What is done once a while after it was asked for, however often. @param {() => void} act @param {number} afterMs */

@@ -1,6 +1,6 @@
 /** The pages of the console, but for that of one channel. */
 import { json, lastHour, metrics, minutes, signed } from './api.js';
-import { bounded, button, card, field, make, renew, ROWS_MAX, sparkline, table, tiles } from './elements.js';
+import { bounded, button, card, field, inOrder, make, renew, rowButton, ROWS_MAX, sparkline, table, tiles } from './elements.js';
 import { deployment, insideOf, lifecycle, log, read, statistics, webhooksLog } from './live.js';
 import { linkTo, ofApp } from './of_app.js';
 import { webhooks } from './webhooks.js';
@@ -18,8 +18,12 @@ export async function overview(place) {
   const title = signed()?.key ? 'Overview' : 'Overview: all apps';
   let hour = new Map();
   const draw = () => place.replaceChildren(make('h2', {}, title), ...shownHour([...minutes(hour)]));
+  const asks = inOrder();
   const again = async () => {
-    hour = await lastHour();
+    const isNewest = asks();
+    const asked = await lastHour();
+    if (!isNewest()) return;
+    hour = asked;
     draw();
   };
   // What is heard is all that there is to show, of one app.
@@ -63,10 +67,11 @@ export const channels = ofApp('Channels', 'channels', async (place, _at, _say, a
   const inside = insideOf(app);
   let prefix = '';
   const list = make('div');
+  const asks = inOrder();
   const again = async () => {
-    const asked = prefix;
+    const [asked, isNewest] = [prefix, asks()];
     const found = await read(inside, '/channels', { limit: ROWS_MAX, prefix: asked });
-    if (asked !== prefix) return;
+    if (asked !== prefix || !isNewest()) return;
     const row = (/** @type {any} */ { channelId, status: { occupancy: { metrics }, messagesPerSecond } }) => [
       make('a', { href: linkTo('channel', app, channelId) }, channelId), number.format(metrics.connections),
       number.format(metrics.subscribers), number.format(metrics.presenceMembers), rate(messagesPerSecond)];
@@ -100,11 +105,14 @@ export async function apps(place) {
     return {};
   }
   const list = make('div');
+  const asks = inOrder();
   const again = async () => {
+    const isNewest = asks();
     const all = await json('/apps');
+    if (!isNewest()) return;
     const row = (/** @type {any} */ { id, madeAtRunTime }) => [make('a', { href: `#/app/${id}` }, id),
       madeAtRunTime ? 'made by a request' : 'in the configuration',
-      madeAtRunTime ? button('End', () => end(id), 'danger') : ''];
+      madeAtRunTime ? rowButton('End', id, () => end(id), 'danger') : ''];
     renew(list, table(['App', 'Where it comes from', ''], all.map(row), 'There are no apps.'));
   };
   const end = async (/** @type {string} */ id) => {
@@ -134,12 +142,15 @@ export async function errors(place) {
   place.append(list, hooks);
   // A key that may not see them asks once: a refusal is an error that this page counts.
   const sees = { hooks: true, events: true };
+  const asks = inOrder();
   const again = async () => {
-    if (sees.hooks) await webhooks(sees).then((card) => renew(hooks, card), (error) => {
+    const isNewest = asks();
+    if (sees.hooks) await webhooks(sees).then((card) => { if (isNewest()) renew(hooks, card); }, (error) => {
       if (error.code !== 40160) throw error;
       sees.hooks = false;
     });
-    renew(list, await codes(before, means));
+    const counted = await codes(before, means);
+    if (isNewest()) renew(list, counted);
   };
   await again();
   return { again, hears: () => [statistics(), ...sees.hooks ? [webhooksLog] : []] };
