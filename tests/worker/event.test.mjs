@@ -50,7 +50,7 @@ test('chat: edited, deleted, reacted to, and moderated', options, async (t) => {
   await part(bob, 'chat').getByRole('button', { name: 'Great shot (0)' }).click();
   await part(ann, 'chat').getByRole('button', { name: 'Great shot (1)' }).click();
   await part(bob, 'chat').getByRole('button', { name: 'Great shot (2)' }).click();
-  await part(ann, 'chat').locator('.reaction[aria-label="Great shot (1)"][aria-pressed="true"]').waitFor();
+  await part(ann, 'chat').locator('.reaction[aria-label^="Great shot (1)"][aria-pressed="true"]').waitFor();
 
   await part(ann, 'chat').getByRole('button', { name: 'Edit' }).click();
   await write(ann, 'Write a message', 'What a point!');

@@ -100,10 +100,10 @@ test('hostile names, messages, links and polls are text, and nothing else', opti
   for (const data of [null, [], { text: 7 }, { text: {} }, { question: 1, options: [1] },
     { leaders: [1, null, [{}, 'x']] }, { seconds: -1, before: {} }, { people: 'many' }, { score: { sets: 'x' } },
     'text']) {
-    wrong.push(...['poll', 'leaders', 'slow', 'people', 'typing'].map((name) => ({ name, data })));
+    wrong.push(...['poll', 'leaders', 'slow', 'people', 'typing', 'name'].map((name) => ({ name, data })));
   }
   for (const name of ['event:chat', 'event:questions', 'event:polls', 'event:score', 'event:audience',
-    'event:typing', 'event:room:net']) await raw.get(name).publish(wrong);
+    'event:typing', 'event:names', 'event:room:net']) await raw.get(name).publish(wrong);
   await raw.get('event:chat').publish({ name: 'message', data: { text: 'the last' }, clientId: '__proto__~x' });
   await says(ann, 'chat', 'the last');
   for (const id of ['questions', 'polls', 'slides']) await says(ann, id, markup);

@@ -21,14 +21,14 @@ const MAIN = 'event:chat';
 
 /** @param {HTMLElement} element @param {Context} context @param {string} [name] */
 export function chat(element, context, name = MAIN) {
-  const { ably, role, me, shared } = context;
+  const { ably, role, me, names, shared } = context;
   /** @type {Entry | undefined} */
   let editing;
 
   const empty = h('p', { class: 'empty' }, text.chat.none);
   const draws = (/** @type {Entry} */ entry) => rows.row(entry);
   const list = new VirtualList(draws, { label: text.part.chat, latest: text.chat.latest });
-  const typing = new Typing(ably, name, (clientId) => clientId === me.clientId || isMuted(shared, clientId));
+  const typing = new Typing(context, name, (clientId) => clientId === me.clientId || isMuted(shared, clientId));
   const slow = () => (name === MAIN ? shared.now.slow ?? 0 : 0);
   const composer = new Composer({
     context, place: name, slow, send, cancel: () => edit(undefined), typed: () => typing.tell(),
@@ -49,14 +49,19 @@ export function chat(element, context, name = MAIN) {
     draw();
   });
   const rows = new Messages(context, log.channel, edit);
+  const redrawAll = () => {
+    for (const entry of log.entries) entry.version++;
+    draw();
+  };
+  names.on(redrawAll);
   let mutes = '';
   shared.on((state) => {
     composer.tell();
     const before = mutes;
     mutes = mutesOf(state);
     // Who is muted shows in every row.
-    if (mutes !== before) for (const entry of log.entries) entry.version++;
-    draw();
+    if (mutes === before) draw();
+    else redrawAll();
   });
 
   /** @param {string} written */

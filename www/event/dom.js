@@ -2,6 +2,8 @@
  * Making elements. Whatever came over the network becomes text nodes here and nothing else: no markup is ever parsed.
  */
 
+import { text } from './strings.js';
+
 /** @typedef {Node | string | null | undefined | false} Child */
 
 /**
@@ -36,6 +38,22 @@ export function icon(name) {
 export function button(label, act, attributes = {}) {
   return h('button', { type: 'button', ...attributes, onclick: act }, label);
 }
+
+/** Letters of a row that are read out with the name of its button. */
+const ROW_NAME = 60;
+
+/** What a button is called that stands in each row of a list. @param {string} label @param {string} row */
+export function rowLabel(label, row) {
+  const letters = [...row];
+  return text.of(label, letters.length > ROW_NAME ? `${letters.slice(0, ROW_NAME).join('')}…` : row);
+}
+
+/**
+ * One that stands in each row of a list: who hears it and does not see it is told of which row it is.
+ * @param {string} label @param {string} row @param {() => unknown} act @param {Record<string, unknown>} [attributes]
+ */
+export const rowButton = (label, row, act, attributes = {}) =>
+  button(label, act, { ...attributes, 'aria-label': rowLabel(label, row) });
 
 const link = /https?:\/\/[^\s<>"']+/gu;
 

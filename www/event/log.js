@@ -38,12 +38,17 @@ export class Log {
   /** How often it was read: what an earlier reading brings no longer counts. */
   #loads = 0;
   #changed;
+  #first;
   channel;
 
-  /** @param {import('ably').RealtimeChannel} channel @param {(log: Log, entry?: Entry) => void} changed */
-  constructor(channel, changed) {
+  /**
+   * @param {import('ably').RealtimeChannel} channel @param {(log: Log, entry?: Entry) => void} changed
+   * @param {number} [first] how many are read when it begins
+   */
+  constructor(channel, changed, first = HISTORY) {
     this.channel = channel;
     this.#changed = changed;
+    this.#first = first;
     channel.on(['attached', 'update'], (change) => {
       if (!change.resumed) void this.#load();
     });
@@ -79,7 +84,7 @@ export class Log {
     const [oldest] = before;
     const kept = new Set();
     try {
-      const limit = before.length > HISTORY ? GAP_HISTORY : HISTORY;
+      const limit = before.length > HISTORY ? GAP_HISTORY : this.#first;
       let page = /** @type {import('ably').PaginatedResult<Message> | null} */ (await this.channel.history({ limit }));
       while (page && load === this.#loads) {
         this.#page = page;

@@ -5,10 +5,11 @@
 import { audience } from './audience.js';
 import { chat } from './chat.js';
 import { crowd } from './crowd.js';
-import { byId, button, h } from './dom.js';
+import { byId, button, h, icon } from './dom.js';
 import { Moderation } from './moderation.js';
+import { Names } from './names.js';
 import { network } from './network.js';
-import { nameFrom, nameOf } from './people.js';
+import { nameFrom } from './people.js';
 import { polls } from './polls.js';
 import { questions } from './questions.js';
 import { rooms } from './rooms.js';
@@ -29,6 +30,7 @@ import { text } from './strings.js';
  * @property {'attendee' | 'host'} role
  * @property {{ name: string, key?: string }} who
  * @property {{ readonly clientId: string }} me
+ * @property {Names} names what everyone is called now
  * @property {boolean} joined whether a name was chosen, so that one may take part
  * @property {import('./given.js').Given} given
  * @property {SharedState} shared
@@ -104,6 +106,7 @@ function askKey(refusal) {
 /** @param {{ name: string, key?: string }} who @param {import('ably').Realtime} ably */
 function begin(who, ably) {
   const shared = new SharedState(ably, role === 'host');
+  const names = new Names(ably);
   const joined = role === 'host' || chosenName() !== undefined;
   const me = { get clientId() { return ably.auth.clientId ?? ''; } };
   const underWay = new Set();
@@ -125,9 +128,12 @@ function begin(who, ably) {
   const taking = async (act, name) => (joined ? attempt(act, name) : askName());
   const moderation = who.key ? new Moderation(who.key) : undefined;
   /** @type {Context} */
-  const context = { ably, role, who, me, joined, given: given(), shared, moderation, attempt, taking, tell };
+  const context = { ably, role, who, me, names, joined, given: given(), shared, moderation, attempt, taking, tell };
   showConnection(ably);
-  showWho(joined, who.name);
+  const showName = () => showWho(context);
+  ably.connection.on('connected', showName);
+  names.on(showName);
+  showName();
   for (const element of document.querySelectorAll('[data-part]')) {
     const part = parts[/** @type {keyof typeof parts} */ (/** @type {HTMLElement} */ (element).dataset.part)];
     part?.(/** @type {HTMLElement} */ (element), context);
@@ -181,27 +187,53 @@ function refusalOf(reason) {
   return cause && FINAL.includes(cause.code) ? cause.message : undefined;
 }
 
-/** @param {boolean} joined @param {string} name */
-function showWho(joined, name) {
-  const who = document.getElementById('who');
-  if (!who) return;
-  who.replaceChildren(joined ? h('bdi', { title: text.join.as(name) }, nameOf(name, ''))
-    : button(text.join.ask, askName, { class: 'primary' }));
+/** Its button changes the name, once one was chosen. @param {Context} context */
+function showWho({ joined, me, names, who, attempt }) {
+  const place = document.getElementById('who');
+  if (!place) return;
+  if (!joined) {
+    if (!place.firstChild) place.append(button(text.join.ask, askName, { class: 'primary' }));
+    return;
+  }
+  const name = me.clientId ? names.of(me.clientId) : who.name;
+  const rename = () => ask(text.rename, name, (chosen) => attempt(() => names.choose(chosen), 'rename'));
+  const shown = h('button', { type: 'button', class: 'link', 'aria-label': text.rename.from(name), onclick: rename },
+    h('bdi', {}, name), icon('edit'));
+  const now = place.firstElementChild;
+  if (!now) return place.append(shown);
+  const isHeld = now.contains(document.activeElement);
+  now.replaceWith(shown);
+  if (isHeld) shown.focus({ preventScroll: true });
 }
 
 function askName() {
+  ask(text.join, '', (name) => {
+    chooseName(name);
+    // Another client, for the SDK too.
+    location.reload();
+  });
+}
+
+/**
+ * Asks for a name, unless that is asked already.
+ * @param {{ title: string, note: string, go: string, later: string }} texts @param {string} name that stands there
+ * @param {(name: string) => void} then
+ */
+function ask(texts, name, then) {
   const dialog = /** @type {HTMLDialogElement | null} */ (document.getElementById('join'));
   if (!dialog || dialog.open) return;
   const form = /** @type {HTMLFormElement} */ (dialog.querySelector('form'));
   const input = /** @type {HTMLInputElement} */ (byId('join-name'));
+  for (const said of /** @type {const} */ (['title', 'note', 'go', 'later'])) {
+    const element = /** @type {HTMLElement} */ (dialog.querySelector(`[data-text="join.${said}"]`));
+    element.textContent = texts[said];
+  }
+  input.value = name;
   input.oninput = () => input.setCustomValidity(nameFrom(input.value) === '' ? text.join.noName : '');
   byId('join-later').onclick = () => dialog.close();
-  form.onsubmit = () => {
-    chooseName(nameFrom(input.value));
-    // Another name is another client, for the SDK too.
-    location.reload();
-  };
+  form.onsubmit = () => then(nameFrom(input.value));
   dialog.showModal();
+  input.select();
 }
 
 /** @param {string} what */

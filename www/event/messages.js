@@ -1,8 +1,8 @@
 /** How a message of a chat looks, and what may be done with it. */
-import { button, h, icon, linked, person } from './dom.js';
+import { h, icon, linked, person, rowButton, rowLabel } from './dom.js';
 import { muteButton } from './moderation.js';
 import { isSwitch } from './pace.js';
-import { hueOf, isHost, nameOf } from './people.js';
+import { hueOf, isHost } from './people.js';
 import { text, timeOfDay } from './strings.js';
 
 /** @typedef {import('./main.js').Context} Context */
@@ -34,7 +34,7 @@ export class Messages {
     if (isSwitch(entry)) return h('p', { class: 'notice', ...serial }, text.chat.slowIs(entry.data.seconds));
     const mine = entry.clientId !== '' && entry.clientId === this.#context.me.clientId;
     return h('article', { class: mine ? 'message mine' : 'message', 'data-hue': hueOf(entry.clientId), ...serial },
-      heading(entry, mine), body(entry),
+      this.#heading(entry, mine), body(entry),
       !entry.deleted && h('footer', {}, this.#reactions(entry), this.#actions(entry, mine)));
   }
 
@@ -61,7 +61,7 @@ export class Messages {
     }, `${kind} ${!isMine} ${entry.key}`);
     return h('button', { type: 'button', class: 'reaction', 'aria-pressed': String(isMine), 'data-total': total,
       'data-does': kind,
-      'aria-label': text.chat.react(text.chat.reactions[kind], total), onclick: toggle },
+      'aria-label': rowLabel(text.chat.react(text.chat.reactions[kind], total), this.#name(entry)), onclick: toggle },
     icon(kind), total > 0 && h('span', {}, String(total)));
   }
 
@@ -70,20 +70,26 @@ export class Messages {
     const { role, attempt } = this.#context;
     const remove = () => attempt(() => this.#channel.deleteMessage({ serial: entry.key, data: {} }),
       `remove ${entry.key}`);
-    return h('div', { class: 'actions' }, mine && button(text.chat.edit, () => this.#edit(entry),
+    const row = this.#name(entry);
+    return h('div', { class: 'actions' }, mine && rowButton(text.chat.edit, row, () => this.#edit(entry),
       { class: 'link', 'data-does': 'edit' }),
-      (mine || role === 'host') && button(text.chat.remove, remove, { class: 'link', 'data-does': 'remove' }),
-      muteButton(this.#context, entry.clientId));
+      (mine || role === 'host') && rowButton(text.chat.remove, row, remove, { class: 'link', 'data-does': 'remove' }),
+      muteButton(this.#context, entry.clientId, row));
   }
-}
 
-/** @param {Entry} entry @param {boolean} mine */
-function heading(entry, mine) {
-  return h('header', {}, person(nameOf(entry.clientId, text.anonymous)),
-    isHost(entry.clientId) && h('span', { class: 'badge' }, text.hostBadge),
-    mine && h('span', { class: 'badge faint' }, text.you),
-    h('time', { datetime: new Date(entry.at).toISOString() }, timeOfDay(entry.at)),
-    entry.edited && h('span', { class: 'faint' }, text.chat.edited));
+  /** @param {Entry} entry */
+  #name(entry) {
+    return text.of(this.#context.names.of(entry.clientId), entry.data.text);
+  }
+
+  /** @param {Entry} entry @param {boolean} mine */
+  #heading(entry, mine) {
+    return h('header', {}, person(this.#context.names.of(entry.clientId)),
+      isHost(entry.clientId) && h('span', { class: 'badge' }, text.hostBadge),
+      mine && h('span', { class: 'badge faint' }, text.you),
+      h('time', { datetime: new Date(entry.at).toISOString() }, timeOfDay(entry.at)),
+      entry.edited && h('span', { class: 'faint' }, text.chat.edited));
+  }
 }
 
 /** @param {Entry} entry */

@@ -2,14 +2,15 @@
  * What a host has the server refuse: messages of the muted, and those that come too soon in slow mode. Both are bans
  * that let the client go on reading, made with the host's key, which may administer the channels of the event.
  */
-import { button } from './dom.js';
+import { rowButton } from './dom.js';
+import { NAMES } from './names.js';
 import { markOf } from './people.js';
 import { text } from './strings.js';
 
 /** @typedef {import('./main.js').Context} Context */
 
-/** Where the muted say nothing. They go on to vote in polls. */
-const SPOKEN = ['event:chat', 'event:room:*', 'event:questions'];
+/** Where the muted say nothing, not by a name either. They go on to vote in polls. */
+const SPOKEN = ['event:chat', 'event:room:*', 'event:questions', NAMES];
 /** Whom slow mode is for: all but hosts, who may delete what others say. */
 const EVERYONE = '*';
 
@@ -57,8 +58,11 @@ export const isMuted = (shared, clientId) => Boolean(shared.now[`muted:${markOf(
 /** Tells one state's mutes from another's. @param {Context['shared']['now']} state */
 export const mutesOf = (state) => JSON.stringify(Object.entries(state).filter(([name]) => name.startsWith('muted:')));
 
-/** What a host mutes an author with, or lets speak again. @param {Context} context @param {string} clientId */
-export function muteButton({ role, shared, attempt, moderation }, clientId) {
+/**
+ * What a host mutes an author with, or lets speak again.
+ * @param {Context} context @param {string} clientId @param {string} row what it stands beside
+ */
+export function muteButton({ role, shared, attempt, moderation }, clientId, row) {
   const mark = markOf(clientId);
   const muted = isMuted(shared, clientId);
   const mute = () => attempt(async () => {
@@ -66,5 +70,5 @@ export function muteButton({ role, shared, attempt, moderation }, clientId) {
     await shared.set(`muted:${mark}`, !muted);
   }, `mute ${!muted} ${mark}`);
   return role === 'host' && mark !== ''
-    && button(muted ? text.chat.unmute : text.chat.mute, mute, { class: 'link', 'data-does': 'mute' });
+    && rowButton(muted ? text.chat.unmute : text.chat.mute, row, mute, { class: 'link', 'data-does': 'mute' });
 }

@@ -1,5 +1,5 @@
 /** How a poll looks: its options, the tally as far as it may be seen, and the choice of this client. */
-import { button, h } from './dom.js';
+import { h, rowButton } from './dom.js';
 import { count, text } from './strings.js';
 
 /** @typedef {import('./main.js').Context} Context */
@@ -42,7 +42,8 @@ export class PollCards {
   /** @param {Entry} entry */
   #closing(entry) {
     const label = entry.data.quiz ? text.polls.reveal : text.polls.close;
-    return button(label, () => this.#does.close(entry), { class: 'quiet', 'data-does': 'close' });
+    return rowButton(label, entry.data.question, () => this.#does.close(entry),
+      { class: 'quiet', 'data-does': 'close' });
   }
 
   /** @param {Entry} entry @param {Choice} choice */

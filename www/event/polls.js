@@ -6,7 +6,7 @@
 import { Backstage } from './backstage.js';
 import { h, perFrame, person, redraw } from './dom.js';
 import { Log } from './log.js';
-import { hueOf, nameOf } from './people.js';
+import { hueOf } from './people.js';
 import { OPTIONS_MAX, PollCards, VOTE, isPoll, optionsOf, votesFor } from './poll_cards.js';
 import { leaders, pointsOf } from './quiz.js';
 import { text } from './strings.js';
@@ -41,9 +41,10 @@ export function polls(element, context) {
     const all = log.entries.filter(isPoll);
     empty.hidden = all.length > 0;
     redraw(list, () => list.replaceChildren(...all.slice(-SHOWN).reverse().map((entry) => cards.card(entry))));
-    board.replaceChildren(...leaderboard(log));
+    board.replaceChildren(...leaderboard(log, context.names));
   }, list);
   const log = new Log(ably.channels.get('event:polls'), draw);
+  context.names.on(draw);
   const cards = new PollCards(context, chosen, {
     vote: (entry, option) => vote(entry, option), close: (entry) => close(entry),
   });
@@ -97,13 +98,13 @@ async function allVotes(channel, serial) {
   return votes;
 }
 
-/** @param {Log} log */
-function leaderboard(log) {
+/** @param {Log} log @param {Context['names']} names */
+function leaderboard(log, names) {
   const best = log.entries.filter(({ name }) => name === 'leaders').at(-1)?.data?.leaders;
   if (!Array.isArray(best) || best.length === 0) return [];
   const valid = best.filter((/** @type {unknown} */ leader) => Array.isArray(leader) && Number.isFinite(leader[1]));
   const rows = valid.slice(0, LEADERS).map(([clientId, points]) => h('li', { 'data-hue': hueOf(String(clientId)) },
-    person(nameOf(String(clientId), text.anonymous)), h('span', { class: 'points' }, text.polls.points(points))));
+    person(names.of(String(clientId))), h('span', { class: 'points' }, text.polls.points(points))));
   return [h('h3', {}, text.polls.leaders), h('ol', {}, ...rows)];
 }
 

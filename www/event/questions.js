@@ -2,10 +2,10 @@
  * Questions and answers. An upvote is an annotation that each client has once; what the host does to a question is an
  * update of its message, which only hosts may make. Attendees do not see what the muted asked.
  */
-import { button, h, linked, perFrame, person, redraw } from './dom.js';
+import { h, linked, perFrame, person, redraw, rowButton } from './dom.js';
 import { Log } from './log.js';
 import { isMuted, muteButton } from './moderation.js';
-import { hueOf, isHost, nameOf } from './people.js';
+import { hueOf, isHost } from './people.js';
 import { keepDraft, takeDraft } from './session.js';
 import { text } from './strings.js';
 
@@ -20,7 +20,7 @@ const SHOWN = 50;
 
 /** @param {HTMLElement} element @param {Context} context */
 export function questions(element, context) {
-  const { ably, role, me, shared, attempt, given } = context;
+  const { ably, role, me, names, shared, attempt, given } = context;
   const input = h('input', { name: 'question', maxlength: TEXT_MAX, autocomplete: 'off',
     'aria-label': text.questions.ask, placeholder: text.questions.ask, dir: 'auto' });
   const note = h('p', { class: 'note', role: 'status' });
@@ -80,33 +80,35 @@ export function questions(element, context) {
       () => (isMine ? annotations.delete(entry.key, { type: UPVOTE })
         : annotations.publish(entry.key, { type: UPVOTE }))), `upvote ${!isMine} ${entry.key}`);
     const upvote = h('button', { type: 'button', class: 'upvote', 'aria-pressed': String(isMine), onclick: toggle,
-      'data-does': 'upvote' }, h('span', { 'aria-hidden': 'true' }, '▲'),
+      'aria-describedby': saidId(entry), 'data-does': 'upvote' }, h('span', { 'aria-hidden': 'true' }, '▲'),
     h('span', { class: 'visually-hidden' }, text.questions.upvote), h('span', { class: 'total' }, String(total)));
     const badge = picked ? text.questions.picked : answered ? text.questions.answered : '';
     return h('li', { class: `question${picked ? ' picked' : ''}${answered ? ' answered' : ''}`,
       'data-serial': entry.key }, upvote,
       h('div', {}, badge && h('span', { class: 'badge' }, badge),
-        h('p', { class: 'said', dir: 'auto' }, ...linked(entry.data.text.slice(0, TEXT_MAX))),
-        h('footer', { 'data-hue': hueOf(entry.clientId) }, person(nameOf(entry.clientId, text.anonymous)),
+        h('p', { class: 'said', dir: 'auto', id: saidId(entry) }, ...linked(entry.data.text.slice(0, TEXT_MAX))),
+        h('footer', { 'data-hue': hueOf(entry.clientId) }, person(names.of(entry.clientId)),
           actions(entry))));
   }
 
   /** @param {Entry} entry */
   function actions(entry) {
     const { picked, answered } = marksOf(entry);
+    const row = text.of(names.of(entry.clientId), entry.data.text);
     const remove = () => attempt(() => log.channel.deleteMessage({ serial: entry.key, data: {} }),
       `remove ${entry.key}`);
     const mine = entry.clientId !== '' && entry.clientId === me.clientId;
     const host = role === 'host' && [
-      !answered && button(picked ? text.questions.drop : text.questions.pick, () => mark(entry, { picked: !picked }),
-        { class: 'link', 'data-does': 'pick' }),
-      button(answered ? text.questions.reopen : text.questions.answer,
+      !answered && rowButton(picked ? text.questions.drop : text.questions.pick, row,
+        () => mark(entry, { picked: !picked }), { class: 'link', 'data-does': 'pick' }),
+      rowButton(answered ? text.questions.reopen : text.questions.answer, row,
         () => mark(entry, { answered: !answered, picked: false }), { class: 'link', 'data-does': 'answer' }),
     ];
     return h('div', { class: 'actions' }, ...(host || []), (mine || role === 'host')
-      && button(text.questions.remove, remove, { class: 'link', 'data-does': 'remove' }),
-    muteButton(context, entry.clientId));
+      && rowButton(text.questions.remove, row, remove, { class: 'link', 'data-does': 'remove' }),
+    muteButton(context, entry.clientId, row));
   }
+  names.on(draw);
   shared.on(() => {
     note.textContent = isMuted(shared, me.clientId) ? text.chat.muted : '';
     draw();
@@ -118,6 +120,9 @@ function marksOf({ data, changedBy }) {
   const byHost = isHost(changedBy);
   return { picked: byHost && data.picked === true, answered: byHost && data.answered === true };
 }
+
+/** @param {Entry} entry */
+const saidId = ({ key }) => `said-${key}`;
 
 /** @param {Entry} entry @returns {number} */
 const votes = ({ summary }) => summary[UPVOTE]?.total ?? 0;

@@ -1,7 +1,7 @@
 /** Breakout rooms: who is where is the presence of each room's channel, and the host can call everyone back. */
 import { chat } from './chat.js';
-import { button, h, perFrame, person, redraw } from './dom.js';
-import { hueOf, nameOf } from './people.js';
+import { button, h, perFrame, person, redraw, rowButton } from './dom.js';
+import { hueOf } from './people.js';
 import { text } from './strings.js';
 
 /** @typedef {import('./main.js').Context} Context */
@@ -11,7 +11,7 @@ const NAMES = 12;
 
 /** @param {HTMLElement} element @param {Context} context */
 export function rooms(element, context) {
-  const { ably, role, shared, attempt } = context;
+  const { role, shared, attempt } = context;
   const list = h('div', { class: 'rooms', tabindex: '-1' });
   const inside = h('div', { class: 'inside', hidden: true });
   const note = h('p', { class: 'note', role: 'status' });
@@ -25,7 +25,8 @@ export function rooms(element, context) {
   let here;
   let moves = Promise.resolve();
   let calledBackAt = shared.now.recall;
-  const all = Object.entries(text.rooms.names).map(([id, title]) => new Room(ably, { id, title }, () => draw()));
+  const all = Object.entries(text.rooms.names).map(([id, title]) => new Room(context, { id, title }, () => draw()));
+  context.names.on(() => draw());
 
   const draw = perFrame(() => {
     redraw(list, () => list.replaceChildren(...all.map((room) => room.card(room.id === here,
@@ -75,22 +76,24 @@ export function rooms(element, context) {
 }
 
 class Room {
-  /** @type {Map<string, string>} */
-  #members = new Map();
+  /** @type {Set<string>} */
+  #members = new Set();
   /** @type {HTMLElement | undefined} */
   #talk;
+  #names;
   id;
   title;
   channel;
 
-  /** @param {import('ably').Realtime} ably @param {{ id: string, title: string }} room @param {() => void} changed */
-  constructor(ably, { id, title }, changed) {
+  /** @param {Context} context @param {{ id: string, title: string }} room @param {() => void} changed */
+  constructor({ ably, names }, { id, title }, changed) {
+    this.#names = names;
     this.id = id;
     this.title = title;
     this.channel = ably.channels.get(`event:room:${id}`);
     const read = async () => {
       const members = await this.channel.presence.get();
-      this.#members = new Map(members.map(({ clientId }) => [clientId, nameOf(clientId, text.anonymous)]));
+      this.#members = new Set(members.map(({ clientId }) => clientId));
       changed();
     };
     this.channel.presence.subscribe(() => void read().catch(() => {})).then(read).catch(() => {});
@@ -107,10 +110,10 @@ class Room {
   /** @param {boolean} isHere @param {() => void} enter */
   card(isHere, enter) {
     const size = this.#members.size;
-    const names = [...this.#members].slice(0,
-      NAMES).map(([clientId, name]) => h('li', { 'data-hue': hueOf(clientId) }, person(name)));
+    const names = [...this.#members].slice(0, NAMES).map((clientId) => h('li', { 'data-hue': hueOf(clientId) },
+      person(this.#names.of(clientId))));
     return h('article', { class: isHere ? 'room here' : 'room', 'data-room': this.id },
       h('h3', {}, this.title), h('p', { class: 'size' }, size > 0 ? text.rooms.inside(size) : text.rooms.empty),
-      h('ul', { class: 'people' }, ...names), !isHere && button(text.rooms.enter, enter));
+      h('ul', { class: 'people' }, ...names), !isHere && rowButton(text.rooms.enter, this.title, enter));
   }
 }

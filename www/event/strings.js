@@ -44,13 +44,19 @@ export const text = {
   resumed: 'Back, and you missed nothing: everything since the cut has arrived.',
   reloaded: 'Back. The cut was too long to go on from, so the page was loaded anew from what the server keeps.',
   refused: (/** @type {string} */ why) => `The server refused the connection: ${why}`,
+  /** What a button does, and to what of those that have one. */
+  of: (/** @type {string} */ does, /** @type {string} */ row) => `${does}: ${row}`,
   failedTo: (/** @type {string} */ why) => `That did not work: ${why}`,
 
   join: {
     ask: 'Join the event', title: 'Join the event', label: 'Your name',
     note: 'It stands beside what you say. There is no account, and nothing else is asked.', go: 'Join',
     later: 'Just watch', noName: 'A name needs a letter, a digit or a sign that can be seen.',
-    as: (/** @type {string} */ name) => `Signed in as ${name}`,
+  },
+  rename: {
+    title: 'Change your name', go: 'Save', later: 'Cancel',
+    note: 'It changes beside all that you said, too. Your votes stay yours.',
+    from: (/** @type {string} */ name) => `${name}: change your name`,
   },
   host: {
     title: 'Open the stage', label: 'Host key', go: 'Open', name: 'Your name on stage',

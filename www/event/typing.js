@@ -1,6 +1,5 @@
 /** Who is typing. It is said by ephemeral messages, which are delivered and not kept. */
 import { h } from './dom.js';
-import { nameOf } from './people.js';
 import { text } from './strings.js';
 
 /** How often it is said while one types, and how long it holds. */
@@ -13,15 +12,17 @@ export class Typing {
   #toldAt = 0;
   #channel;
   #place;
+  #names;
   element = h('p', { class: 'typing', 'aria-live': 'off' });
 
   /**
-   * @param {import('ably').Realtime} ably
+   * @param {Pick<import('./main.js').Context, 'ably' | 'names'>} context
    * @param {string} place the channel of the chat
    * @param {(clientId: string) => boolean} isHidden whose typing is not shown
    */
-  constructor(ably, place, isHidden) {
+  constructor({ ably, names }, place, isHidden) {
     this.#place = place;
+    this.#names = names;
     this.#channel = ably.channels.get('event:typing');
     this.#channel.subscribe('typing', ({ clientId = '', data }) => {
       if (data?.in !== place || isHidden(clientId)) return;
@@ -44,7 +45,7 @@ export class Typing {
   }
 
   #draw() {
-    const names = [...this.#who.keys()].map((clientId) => nameOf(clientId, text.anonymous));
+    const names = [...this.#who.keys()].map((clientId) => this.#names.of(clientId));
     this.element.textContent = names.length > 0 ? text.chat.typing(names) : '';
   }
 }
