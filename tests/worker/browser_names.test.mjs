@@ -1,8 +1,8 @@
-/** The event page: a changed name is the same client's, and rows say which they are. */
+/** The event page: a changed name is the same client's, rows say which they are, a part that has ended begins anew. */
 import assert from 'node:assert/strict';
 import test, { after } from 'node:test';
 import { skip } from './browser.mjs';
-import { rest } from './clients.mjs';
+import { demoKey, rest } from './clients.mjs';
 import { startRuntime } from './runtime.mjs';
 import { Venue, connected, openPoll, part, photograph, says, write } from './venue.mjs';
 
@@ -103,4 +103,32 @@ test('a button that stands in every row says of which row it is', options, async
   const upvote = part(host, 'questions').locator('.question', { hasText: 'Why?' }).locator('.upvote');
   const id = String(await upvote.getAttribute('aria-describedby'));
   assert.equal(await host.evaluate((id) => document.getElementById(id)?.textContent, id), 'Why?');
+});
+
+test('a part that the server ended says so, and begins anew when that is asked for', options, async (t) => {
+  const venue = await Venue.of(t, runtime);
+  const ann = await venue.attendee('Ann');
+  await says(ann, 'chat', 'buy rackets');
+  const clientId = await ann.evaluate(async () => {
+    const { fetchToken } = await import(String('/event/session.js'));
+    return (await fetchToken('Ann')).clientId;
+  });
+  const bans = `${runtime.url}/apps/demo/bans`;
+  const headers = { authorization: `Basic ${btoa(demoKey)}`, 'content-type': 'application/json' };
+  const ban = { clientId, channel: 'event:chat' };
+  await fetch(bans, { method: 'POST', headers, body: JSON.stringify({ ...ban, reason: 'a break' }) });
+  const again = ann.getByRole('button', { name: 'Try again' });
+  await ann.getByText(/A part of the event has stopped: .*banned from this channel.*a break/u).waitFor();
+  await photograph(t, ann, 'event-stopped-laptop', { fullPage: false });
+  await ann.setViewportSize({ width: 390, height: 844 });
+  await photograph(t, ann, 'event-stopped-phone', { fullPage: false });
+  await again.click();
+  await again.waitFor();
+  await fetch(`${bans}?${new URLSearchParams(ban)}`, { method: 'DELETE', headers });
+  await rest(runtime).channels.get('event:chat').publish('message', { text: 'meanwhile' });
+  await again.click();
+  await again.waitFor({ state: 'hidden' });
+  await ann.setViewportSize({ width: 1280, height: 900 });
+  await says(ann, 'chat', 'meanwhile');
+  assert.deepEqual(venue.complaints, []);
 });

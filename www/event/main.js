@@ -17,6 +17,7 @@ import { score } from './score.js';
 import { chooseName, chosenName, connect, given, hostKey, hostName, keepHostKey, keepHostName } from './session.js';
 import { SharedState } from './shared_state.js';
 import { slides } from './slides.js';
+import { followStopped } from './stopped.js';
 import { text } from './strings.js';
 
 /**
@@ -140,6 +141,7 @@ function begin(who, ably) {
   }
   const people = document.querySelector('[data-audience]');
   if (people) audience(/** @type {HTMLElement} */ (people), context, document.getElementById('people'));
+  followStopped(ably);
 }
 
 /** @param {import('ably').Realtime} ably */

@@ -40,6 +40,9 @@ export const text = {
     initialized: 'Connecting…', connecting: 'Connecting…', connected: 'Live', disconnected: 'Reconnecting…',
     suspended: 'Offline', failed: 'Refused', closing: 'Closing…', closed: 'Closed',
   },
+  stopped: {
+    why: (/** @type {string} */ why) => `A part of the event has stopped: ${why}`, again: 'Try again',
+  },
   cut: 'The connection is down. Stay: what you miss now comes when it is back.',
   resumed: 'Back, and you missed nothing: everything since the cut has arrived.',
   reloaded: 'Back. The cut was too long to go on from, so the page was loaded anew from what the server keeps.',
