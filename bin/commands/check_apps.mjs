@@ -9,6 +9,8 @@ import { table } from '../client/terminal.mjs';
 
 /** Of one variable of a Worker: 5 KB. */
 const SECRET_MAX_BYTES = 5_000;
+/** What the SDK for Ruby takes for an id of an app or key, and for a secret. */
+const READ_BY_RUBY = /^[\w-]{2,}$/u;
 const EXAMPLE = '{"apps": [{"id": "live"}]}';
 
 /** @type {import('../command.mjs').Command} */
@@ -17,6 +19,7 @@ export default {
   takes: [1, 1],
   options: [option('json', undefined, flag, false, 'what there is, or what is wrong, as JSON')],
   notes: `It names the first thing that is wrong by its place, such as apps[0].keys[1].secret, and never shows a secret.
+It also names what of a key the SDK for Ruby cannot read.
 A server that is told to read such a file again keeps the apps that it has.`,
   async run(values, [place = '']) {
     const apps = readApps(place === '-' ? piped() : place);
@@ -24,6 +27,9 @@ A server that is told to read such a file again keeps the apps that it has.`,
     const { length } = Buffer.from(apps);
     if (length > SECRET_MAX_BYTES) {
       process.stderr.write(`courtside: they have ${length} bytes; a secret on Cloudflare has ${SECRET_MAX_BYTES} at most\n`);
+    }
+    for (const at of wrong ? [] : unreadBy(apps)) {
+      process.stderr.write(`courtside: ${at}: the SDK for Ruby takes two or more letters, digits, - and _ alone\n`);
     }
     const answer = wrong ? { ok: false, error: wrong } : { ok: true, apps: contentsOf(apps) };
     if (values.json) process.stdout.write(`${JSON.stringify(answer)}\n`);
@@ -59,6 +65,20 @@ function contentsOf(text) {
   const { apps = [] } = JSON.parse(text);
   return apps.map((/** @type {any} */ { id, keys = [], namespaces = [] }) =>
     ({ id, keys: keys?.length ?? 0, namespaces: namespaces?.length ?? 0 }));
+}
+
+/**
+ * What of keys that SDK cannot read, by its place. Only of what the server has read.
+ * @param {string} text @returns {string[]}
+ */
+function unreadBy(text) {
+  const isUnread = (/** @type {unknown} */ part) => typeof part === 'string' && !READ_BY_RUBY.test(part);
+  const { apps = [] } = JSON.parse(text);
+  return apps.flatMap((/** @type {any} */ { id, keys }, /** @type {number} */ app) => [
+    ...isUnread(id) && keys?.length > 0 ? [`apps[${app}].id`] : [],
+    ...(keys ?? []).flatMap((/** @type {any} */ key, /** @type {number} */ index) => ['name', 'secret']
+      .filter((part) => isUnread(key[part])).map((part) => `apps[${app}].keys[${index}].${part}`)),
+  ]);
 }
 
 function piped() {
