@@ -12,7 +12,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 
 use super::barred::Guard;
-use super::caller::Caller;
+use super::caller::{Caller, credentials};
 use super::step::another_answer;
 use super::{Context, Step};
 use crate::auth::{Identity, Operations, from_base64};
@@ -110,7 +110,7 @@ impl Asker {
             return Ok(Asker { caller: None, app, proof: Some(Proof::Token(token)) });
         }
         let caller = Caller::authenticate(request, context)?;
-        let token = request.headers.x_ably_devicetoken.clone().map(Proof::Token);
+        let token = request.headers.x_ably_devicetoken.as_deref().map(|text| Proof::Token(plain(text)));
         let proof = token.or_else(|| request.headers.x_ably_devicesecret.clone().map(Proof::Secret));
         Ok(Asker { app: caller.app().id().clone(), caller: Some(caller), proof })
     }
@@ -145,19 +145,28 @@ fn not_permitted(what: &str) -> ErrorInfo {
 /// What stands between the app and the rest of a device's token, and in no other token.
 const DEVICE_TOKEN_MARK: char = '!';
 
-/// A device's token that stands in the place of other credentials, and whose app's it is.
+/// A device's token that stands in the place of other credentials, and whose app's it is. The SDK for Android sends it
+/// in the header of its own alone where it has no token of its client yet.
 pub fn device_token(request: &Request) -> Option<(AppId, String)> {
-    let bearer = request.headers.authorization.as_deref().and_then(|header| {
-        let (scheme, value) = header.trim().split_once(' ')?;
-        let decoded = from_base64(value.trim()).and_then(|bytes| String::from_utf8(bytes).ok());
-        scheme.eq_ignore_ascii_case("Bearer").then(|| decoded.unwrap_or_else(|| value.trim().to_owned()))
-    });
-    let token = match &request.headers.authorization {
-        Some(_) => bearer,
-        None => request.parameter("access_token").map(str::to_owned),
-    }?;
+    let text = match &request.headers.authorization {
+        Some(header) => {
+            let (scheme, value) = header.trim().split_once(' ')?;
+            Some(value).filter(|_| scheme.eq_ignore_ascii_case("Bearer"))
+        }
+        None => request.parameter("access_token").or_else(|| {
+            let is_alone = credentials(request).is_err_and(|error| error.is(Code::NoCredentials));
+            request.headers.x_ably_devicetoken.as_deref().filter(|_| is_alone)
+        }),
+    };
+    let token = plain(text?);
     let app = AppId::parse(token.split_once(DEVICE_TOKEN_MARK)?.0).ok()?;
     Some((app, token))
+}
+
+/// A device's token, which the one SDK sends as it is and the other in base64.
+fn plain(text: &str) -> String {
+    let decoded = from_base64(text.trim()).and_then(|bytes| String::from_utf8(bytes).ok());
+    decoded.unwrap_or_else(|| text.trim().to_owned())
 }
 
 fn new_device_token(app: &AppId, random: &[u8; 32]) -> String {

@@ -158,6 +158,18 @@ fn a_device_by_its_token_has_its_own_registration_and_no_more() {
     let changed = world.send(as_device(patch(&path, &recipient), &own));
     assert_eq!(changed.json["push"]["recipient"]["registrationToken"], "new");
     assert_eq!(changed.json["metadata"], json!({"seat": 4}), "the rest stays");
+    // As the SDK for Android does, which sends it in base64, while it has no token of its client.
+    for token in [BASE64.encode(&own), own.clone()] {
+        let alone = |mut asked: Asked| {
+            asked.request.headers.authorization = None;
+            with_token(asked, &token)
+        };
+        assert_eq!(world.send(alone(patch(&path, &recipient))).json["id"], "d1");
+        assert_eq!(world.send(alone(put(&path, &device("d1", None)))).status, 200);
+        assert_eq!(refused(&world.send(alone(patch(&format!("{DEVICES}/d2"), &recipient)))), (401, 40005));
+        assert_eq!(refused(&world.send(alone(get(DEVICES)))), (401, 40160));
+        assert_eq!(world.send(with_token(subscriber(get(&path)), &token)).status, 200, "beside a key");
+    }
     assert_eq!(refused(&world.send(as_device(patch(&path, &json!({"clientId": "eve"})), &own))), (401, 40160));
     assert_eq!(refused(&world.send(patch(&path, &json!({"platform": "ios"})))), (400, 40000));
     for asked in [get(&path), patch(&path, &recipient), delete(&path), delete(DEVICES).query("deviceId", "d1")] {
