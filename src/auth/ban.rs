@@ -119,10 +119,11 @@ impl Ban {
 
     /// What the client is told.
     pub fn refusal(&self, now_ms: u64) -> ErrorInfo {
-        let place = if self.channels.is_some() { "this channel" } else { "this app" };
-        let mut text = match self.interval_ms {
-            None => format!("the client is banned from {place}"),
-            Some(_) => format!("the client is muted on {place}"),
+        let mut text = match (self.interval_ms, &self.channels) {
+            (None, None) => "the client is banned from this app".to_owned(),
+            (None, Some(_)) => "the client is banned from this channel".to_owned(),
+            (Some(_), None) => "the client is muted in this app".to_owned(),
+            (Some(_), Some(_)) => "the client is muted on this channel".to_owned(),
         };
         if let Some(until_ms) = self.until_ms {
             text += &format!("; try again in {} s", until_ms.saturating_sub(now_ms).div_ceil(1_000));
@@ -309,6 +310,9 @@ mod tests {
         assert!(refusal.is(Code::Forbidden));
         let forever = Ban::from_value(&json!({"clientId": "ann"}), 1_000).unwrap();
         assert_eq!(forever.refusal(1_000).message, "the client is banned from this app");
+        let muted = |channels| Ban { interval_ms: Some(0), ..self::ban("ann", channels, None) }.refusal(0).message;
+        assert_eq!(muted(None), "the client is muted in this app");
+        assert_eq!(muted(Some("chat")), "the client is muted on this channel");
     }
 
     #[test]

@@ -46,6 +46,26 @@ fn notification() -> Asked {
 }
 
 #[test]
+fn who_may_ban_in_some_channels_is_told_where_it_may_not() {
+    let mut world = World::new();
+    for (key, body, missing) in [
+        ("demo.open:local-only", json!({"clientId": "ann", "channel": "open:*"}), None),
+        ("demo.open:local-only", json!({"clientId": "ann", "channel": "chat:*"}), Some("administer these channels")),
+        ("demo.reader:local-only", json!({"clientId": "ann", "channel": "chat"}), Some("administer any channels")),
+        ("demo.open:local-only", json!({"clientId": "ann"}), Some("administer the app")),
+    ] {
+        let reply = world.send(post("/apps/demo/bans", &body.to_string()).key(key));
+        let message = reply.json["error"]["message"].as_str();
+        assert_eq!(
+            message,
+            missing.map(|what| format!("the capability does not allow to {what}")).as_deref(),
+            "{body}"
+        );
+        assert_eq!(reply.json["error"]["code"].as_u64(), missing.map(|_| 40160), "{body}");
+    }
+}
+
+#[test]
 fn who_is_banned_is_refused_at_every_door() {
     let serial = "01800000000000-000@0000000000000000:000";
     let message = |rest: &str| format!("/channels/short:c/messages/{serial}{rest}");

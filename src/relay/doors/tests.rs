@@ -246,7 +246,7 @@ fn a_user_who_is_mute_says_nothing_on_any_channel() {
     scene.ban("ann", None, Some(0));
     for channel in ["presence-a", "private-a"] {
         let told = scene.says_something(SOCKET, channel);
-        assert!(told.contains("muted on this app"), "{channel}: {told}");
+        assert!(told.contains("muted in this app"), "{channel}: {told}");
     }
     let unknown = SocketId(2);
     scene.enters(unknown);

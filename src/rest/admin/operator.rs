@@ -98,12 +98,14 @@ fn require_key(caller: &Caller, app: &AppId, scope: Scope<'_>) -> Result<(), Err
         Scope::Channels(pattern) => capability.on_all_of(pattern)?.contains(Operations::ADMIN),
         Scope::Some => capability.allows_anywhere(Operations::ADMIN),
     };
-    match is_allowed {
-        true => Ok(()),
-        false if matches!(scope, Scope::History) => Err(Code::NotPermitted
-            .because("the capability does not allow to administer the app and to read history on all its channels")),
-        false => Err(Code::NotPermitted.because("the capability does not allow to administer the app")),
-    }
+    let what = match scope {
+        Scope::App => "the app",
+        Scope::History => "the app and to read history on all its channels",
+        Scope::Channels(_) => "these channels",
+        Scope::Some => "any channels",
+    };
+    let refused = || Code::NotPermitted.because(format!("the capability does not allow to administer {what}"));
+    is_allowed.then_some(()).ok_or_else(refused)
 }
 
 fn note(at_ms: u64, app: &AppId, by: &str, action: &str, target: &str) -> Note {
