@@ -1,9 +1,10 @@
 //! Reading msgpack. Ours, because a general decoder compiles all its cases anew for every type that it reads; here
 //! there is one.
 //!
-//! What the protocol carries nowhere is read as [`Node::Unfit`]: extension types, and fields whose names are no texts.
-//! So it costs the message that has it, and not the frame, which fails only when its structure cannot be read. Nesting
-//! is bounded, since it recurses.
+//! What the protocol carries nowhere is read as [`Node::Unfit`]: extension types, texts that are no UTF-8, numbers that
+//! JSON does not have, and fields whose names are no texts. So it costs the message that has it, and not the frame,
+//! which fails only when its structure cannot be read; and nothing is changed on its way. Nesting is bounded, since it
+//! recurses.
 
 use std::borrow::Cow;
 
@@ -38,7 +39,7 @@ impl<'de> Reader<'de> {
             marker @ 0..=0x7f => Node::Number(marker.into()),
             marker @ 0x80..=0x8f => self.map((marker & 0xf).into())?,
             marker @ 0x90..=0x9f => self.list((marker & 0xf).into())?,
-            marker @ 0xa0..=0xbf => Node::Text(self.text((marker & 0x1f).into())?.into_owned()),
+            marker @ 0xa0..=0xbf => self.text((marker & 0x1f).into())?,
             0xc0 => Node::Null,
             marker @ (0xc2 | 0xc3) => Node::Bool(marker == 0xc3),
             marker @ 0xc4..=0xc6 => {
@@ -51,7 +52,7 @@ impl<'de> Reader<'de> {
             marker @ 0xd0..=0xd3 => Node::Number(self.signed(1 << (marker - 0xd0))?.into()),
             marker @ 0xd9..=0xdb => {
                 let length = self.length(marker - 0xd9)?;
-                Node::Text(self.text(length)?.into_owned())
+                self.text(length)?
             }
             marker @ (0xdc | 0xdd) => {
                 let length = self.length(marker - 0xdc + 1)?;
@@ -93,7 +94,7 @@ impl<'de> Reader<'de> {
                 // As JSON has it: a field that is undefined is absent.
                 Some(_) if is_undefined => {}
                 Some(name) => fields.push((name, node)),
-                None => fields.push((NAMELESS.into(), Node::Unfit("names that are strings"))),
+                None => fields.push((NAMELESS.into(), Node::Unfit("names that are strings in UTF-8"))),
             }
         }
         self.depth -= 1;
@@ -112,7 +113,7 @@ impl<'de> Reader<'de> {
         Ok(if kind == 0 && bytes == [0] { Node::Null } else { Node::Unfit("no extension types") })
     }
 
-    /// `None` for a name that is no string.
+    /// `None` for a name that is no string in UTF-8.
     fn name(&mut self) -> Read<Option<Cow<'de, str>>> {
         let length = match self.bytes.first() {
             Some(marker @ 0xa0..=0xbf) => {
@@ -125,7 +126,7 @@ impl<'de> Reader<'de> {
             }
             _ => return self.node().map(|_| None),
         };
-        self.text(length).map(Some)
+        self.take(length).map(|bytes| std::str::from_utf8(bytes).ok().map(Cow::Borrowed))
     }
 
     fn byte(&mut self) -> Read<u8> {
@@ -153,15 +154,14 @@ impl<'de> Reader<'de> {
         self.unsigned(1 << log_width).map(|length| length as usize)
     }
 
-    /// What is no UTF-8 is U+FFFD, as half an emoji is in JSON.
-    fn text(&mut self, length: usize) -> Read<Cow<'de, str>> {
-        self.take(length).map(String::from_utf8_lossy)
+    fn text(&mut self, length: usize) -> Read<Node<'de>> {
+        let text = std::str::from_utf8(self.take(length)?);
+        Ok(text.map_or(Node::Unfit("strings in UTF-8, or bytes"), |text| Node::Text(text.to_owned())))
     }
 }
 
-/// What JSON has no number for is null, as it is there.
 fn float<'de>(value: f64) -> Node<'de> {
-    Number::from_f64(value).map_or(Node::Null, Node::Number)
+    Number::from_f64(value).map_or(Node::Unfit("no number that is NaN or infinite"), Node::Number)
 }
 
 #[cfg(test)]
@@ -243,18 +243,23 @@ mod tests {
             &[0xc7, 0, 1],
             &[0xc8, 0, 1, 1, 1],
             &[0xc9, 0, 0, 0, 1, 1, 1],
+            &[0xa2, b'h', 0xff],
+            &[0xd9, 3, 0xed, 0xa0, 0x80],
+            &[0xca, 0x7f, 0xc0, 0, 0],
+            &[0xcb, 0x7f, 0xf0, 0, 0, 0, 0, 0, 0],
+            &[0xcb, 0xff, 0xf0, 0, 0, 0, 0, 0, 0],
         ] {
             assert!(unfit(bytes), "{bytes:x?}");
         }
-        for named in [&[0x81, 1, 2][..], &[0x81, 0xc4, 1, 7, 2], &[0x81, 0xc0, 2], &[0x81, 0x91, 1, 2]] {
+        for named in
+            [&[0x81, 1, 2][..], &[0x81, 0xa1, 0xff, 1], &[0x81, 0xc4, 1, 7, 2], &[0x81, 0xc0, 2], &[0x81, 0x91, 1, 2]]
+        {
             let Node::Map(fields) = read(named).unwrap() else { panic!("a map: {named:x?}") };
             assert!(matches!(fields.as_slice(), [(name, Node::Unfit(_))] if name == NAMELESS), "{named:x?}");
             assert!(read_value(named).is_err());
         }
         assert_eq!(read_value(&[0x82, 0xa1, b'a', 1, 0xa1, b'b', 0xd4, 0, 0]).unwrap(), json!({"a": 1}));
         assert_eq!(read_value(&[0x92, 1, 0xd4, 0, 0]).unwrap(), json!([1, null]));
-        assert_eq!(read_value(&[0xa2, b'h', 0xff]).unwrap(), json!("h\u{fffd}"));
-        assert_eq!(read_value(&[0x81, 0xa1, 0xff, 1]).unwrap(), json!({"\u{fffd}": 1}));
     }
 
     fn values() -> impl Strategy<Value = Value> {
