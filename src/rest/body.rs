@@ -85,8 +85,8 @@ pub fn value(request: &Request) -> Result<Value, ErrorInfo> {
     decode(request, BODY_MAX_BYTES, |node| node.into_value())
 }
 
-/// The messages of a publish: one, or a list; a form is one. Fails as [`decode`] does, and with 40032 for a form whose
-/// extras are not JSON.
+/// The messages of a publish: one, or a list; a form is one. Fails as [`decode`] does, with 40001 for a field of a form
+/// that no message has or that stands twice, and with 40032 for a form whose extras are not JSON.
 pub fn messages(request: &Request, max_bytes: usize) -> Result<Vec<InboundMessage>, ErrorInfo> {
     match Body::of(request, max_bytes)? {
         Body::Encoded(format) => decoded(request, format, InboundMessage::read_several).map(|(messages, _)| messages),
@@ -94,7 +94,25 @@ pub fn messages(request: &Request, max_bytes: usize) -> Result<Vec<InboundMessag
     }
 }
 
+/// The fields that a message has in a form.
+const FIELDS: [&str; 7] = ["name", "data", "encoding", "id", "clientId", "connectionKey", "extras"];
+
+/// No field of a form is passed over: unlike JSON it comes from no SDK, which may know more of them than this server.
 fn message(pairs: Vec<(String, String)>) -> Result<InboundMessage, ErrorInfo> {
+    let is_known = |name: &str| FIELDS.contains(&name);
+    // curl calls any body a form unless told otherwise; JSON would come to an empty message.
+    if !pairs.iter().any(|(name, _)| is_known(name)) {
+        return Err(Code::BadBody.because("the form has no field of a message; set the Content-Type if it is JSON"));
+    }
+    for (index, (name, _)) in pairs.iter().enumerate() {
+        if !is_known(name) {
+            let fields = FIELDS.join(", ");
+            return Err(Code::BadBody.because(format!("the form has fields that no message has; it may have {fields}")));
+        }
+        if pairs[..index].iter().any(|(earlier, _)| earlier == name) {
+            return Err(Code::BadBody.because(format!("the form has the field '{name}' more than once")));
+        }
+    }
     let mut message = InboundMessage::default();
     for (name, value) in pairs {
         match name.as_str() {
@@ -107,10 +125,6 @@ fn message(pairs: Vec<(String, String)>) -> Result<InboundMessage, ErrorInfo> {
             "extras" => message.extras = Some(extras(&value)?),
             _ => {}
         }
-    }
-    // curl calls any body a form unless told otherwise; JSON would come to an empty message.
-    if message == InboundMessage::default() {
-        return Err(Code::BadBody.because("the form has no field of a message; set the Content-Type if it is JSON"));
     }
     Ok(message)
 }

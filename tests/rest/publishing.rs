@@ -172,9 +172,15 @@ fn a_form_is_a_message() {
     let message = &world.send(get("/channels/c/messages")).json[0];
     assert_eq!((message["name"].as_str(), message["data"].as_str()), (Some("greeting"), Some("hello wörld")));
     assert_eq!(message["extras"], json!({"headers": {}}));
-    for (body, code) in
-        [(r#"{"name":"n"}"#, Code::BadBody), ("a=%", Code::BadBody), ("", Code::BadBody), ("extras=x", Code::BadExtras)]
-    {
+    for (body, code) in [
+        (r#"{"name":"n"}"#, Code::BadBody),
+        ("a=%", Code::BadBody),
+        ("", Code::BadBody),
+        ("extras=x", Code::BadExtras),
+        ("name=a&dta=b", Code::BadBody),
+        ("name=a&data=b&data=c", Code::BadBody),
+        ("name=a&name=a", Code::BadBody),
+    ] {
         assert_eq!(world.send(form(body)).code(), code.number(), "{body}");
     }
 }

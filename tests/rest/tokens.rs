@@ -21,7 +21,11 @@ fn the_key_itself_needs_no_signature() {
 #[test]
 fn token_requests_fail_with_their_code() {
     let path = "/keys/demo.full/requestToken";
+    let form = |body: &str| post(path, body).content_type("application/x-www-form-urlencoded");
+    assert_eq!(World::new().send(form("keyName=demo.full&clientId=ann")).json["clientId"], "ann");
     for (asked, code) in [
+        (form("keyName=demo.full&clientid=ann"), Code::BadParameterName),
+        (form("keyName=demo.full&clientId=ann&clientId=ben"), Code::BadParameter),
         (post(path, r#"{"keyName":"demo.full"}"#).anonymous(), Code::NoCredentials),
         (post(path, r#"{"keyName":"demo.full"}"#).key("demo.full:wrong"), Code::BadCredentials),
         (post(path, r#"{"keyName":"demo.full","mac":"AAAA"}"#).anonymous(), Code::BadCredentials),

@@ -72,7 +72,7 @@ fn channel_data(caller: &Caller, channel: &ChannelName) -> Result<String, ErrorI
     Ok(data.to_string())
 }
 
-/// A form, or JSON.
+/// A form, or JSON. What else a client sends is the application's.
 struct Fields(Vec<(String, String)>);
 
 impl Fields {
@@ -89,8 +89,12 @@ impl Fields {
     }
 
     fn text(&self, name: &str) -> Result<&str, ErrorInfo> {
-        let found = self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
-        found.ok_or_else(|| Code::BadBody.because(["'", name, "' must be a text"].concat()))
+        let mut found = self.0.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str());
+        let first = found.next().ok_or_else(|| Code::BadBody.because(["'", name, "' must be a text"].concat()))?;
+        match found.all(|other| other == first) {
+            true => Ok(first),
+            false => Err(Code::BadBody.because(["'", name, "' stands more than once"].concat())),
+        }
     }
 
     fn socket_id(&self) -> Result<&str, ErrorInfo> {
