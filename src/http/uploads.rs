@@ -158,6 +158,12 @@ impl Upload {
         }
     }
 
+    /// It ended before it was whole, or is not encoded as its headers say.
+    pub fn break_off(self) -> ErrorInfo {
+        let received = self.received;
+        Code::BadBody.because(format!("the body did not arrive whole, or is badly encoded: {received} bytes came"))
+    }
+
     /// It took too long.
     pub fn give_up(self) -> ErrorInfo {
         Code::TimedOut.because(format!("the body did not arrive in time, of which {} bytes came", self.received))

@@ -254,7 +254,8 @@ pub async fn read_body(request: &RawRequest, bound: Bound, address: &str) -> Res
     while !upload.is_enough() {
         let patience = Delay::from(Duration::from_millis(upload.until_ms().saturating_sub(now_ms())));
         match select(stream.next(), patience).await {
-            Either::Left((Some(chunk), _)) => upload.take(&chunk?, now_ms()),
+            Either::Left((Some(Ok(chunk)), _)) => upload.take(&chunk, now_ms()),
+            Either::Left((Some(Err(_)), _)) => return Ok(Err(upload.break_off())),
             Either::Left((None, _)) => break,
             Either::Right(_) => return Ok(Err(upload.give_up())),
         }

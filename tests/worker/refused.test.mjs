@@ -3,6 +3,7 @@
  * without.
  */
 import assert from 'node:assert/strict';
+import net from 'node:net';
 import test, { after } from 'node:test';
 import { connected, demoKey, formats, rest } from './clients.mjs';
 import { RawClient, action } from './raw_client.mjs';
@@ -125,3 +126,33 @@ test('a rule without effect stops a deployment, which says which rule', async (t
   assert.deepEqual([answer.status, error.code], [503, 50320]);
   assert.match(error.message, /apps\[0\]\.namespaces\[0\].retentionHours has no effect/);
 });
+
+test('a body that is badly encoded, or not whole, is refused with a code', async () => {
+  const { connectionKey } = await key();
+  const paths = ['/channels/x/messages', '/keys/demo.key1/requestToken', `/comet/${connectionKey}/send`];
+  for (const path of paths) {
+    for (const [coding, body] of [['Transfer-Encoding: chunked', 'zz\r\n{}\r\n'], ['Content-Length: 20', '{}']]) {
+      assert.deepEqual(await answered(path, String(coding), String(body)), [400, 40001], `${path} ${coding}`);
+    }
+  }
+});
+
+/** A connection over HTTP, by its key. */
+async function key() {
+  const response = await fetch(`${runtime.url}/comet/connect?key=${demoKey}&stream=false`);
+  const [{ connectionDetails }] = await response.json();
+  return connectionDetails;
+}
+
+/**
+ * The status and code of the answer to a request that no client library would write.
+ * @param {string} path @param {string} coding @param {string} body after which the client says no more
+ */
+async function answered(path, coding, body) {
+  const socket = net.connect(runtime.port, '127.0.0.1');
+  const headers = ['Host: x', `Authorization: Basic ${btoa(demoKey)}`, 'Content-Type: application/json', coding];
+  socket.end(`POST ${path} HTTP/1.1\r\n${headers.join('\r\n')}\r\n\r\n${body}`);
+  let text = '';
+  for await (const part of socket) text += part;
+  return [/^HTTP\/1\.1 (\d+)/.exec(text)?.[1], /x-ably-errorcode: (\d+)/i.exec(text)?.[1]].map(Number);
+}
