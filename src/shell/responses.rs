@@ -1,7 +1,7 @@
 //! The responses of connections over HTTP, that are written bit by bit.
 //!
 //! A write is done when the reader has taken it. That is the only sign that somebody reads: who leaves is never
-//! reported.
+//! reported, neither by the signal of its request nor by a stream that is cancelled, in the router or here.
 
 use js_sys::Uint8Array;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
