@@ -101,6 +101,8 @@ export const Relay = noted(BuiltRelay, 'RELAY');
 export default class extends Built {
   fetch(request) {
     if (request.headers.get('upgrade') === null) {
+      // The runtime hands on whatever the header says, and takes no such address itself.
+      if (!URL.canParse(request.url)) return refused(40000, 400, 'the header Host names no host');
       const { pathname } = new URL(request.url);
       // Without an event its pages are not there, and the worker says so.
       const asset = this.env.EVENT_KEY || !EVENT_PAGE.test(pathname) ? this.env.ASSETS[pathname] : undefined;
@@ -232,6 +234,12 @@ function addressOf(request, env) {
 /** The last one is what our own proxy saw; what stands before it may be the client's invention. */
 function forwarded(request) {
   return request.headers.get('x-forwarded-for')?.split(',').at(-1).trim() || undefined;
+}
+
+/** As the worker refuses. */
+function refused(code, statusCode, message) {
+  const headers = { 'x-ably-errorcode': String(code), 'x-ably-errormessage': message, 'cache-control': 'no-store' };
+  return Response.json({ error: { code, statusCode, message } }, { status: statusCode, headers });
 }
 
 function said(status, text) {

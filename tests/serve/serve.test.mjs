@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
+import http from 'node:http';
 import https from 'node:https';
 import net from 'node:net';
 import path from 'node:path';
@@ -57,6 +58,11 @@ test('without apps it serves the demo app and the page, and says so', async (t) 
     const response = await fetch(served.url + name, { method: 'POST', body: 'x' });
     assert.deepEqual([response.status, response.headers.get('allow')], [405, 'GET, HEAD, OPTIONS'], name);
     assert.equal((await response.json()).error.code, 40500, name);
+  }
+  for (const host of ['a b', '[::', 'x:99999']) {
+    const [answer] = await once(http.get(`${served.url}/time`, { headers: { host } }), 'response');
+    assert.deepEqual([answer.statusCode, answer.headers['x-ably-errorcode']], [400, '40000'], host);
+    answer.resume();
   }
 
   const client = await connected(t, served);
