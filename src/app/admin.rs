@@ -35,7 +35,7 @@ impl Registrar {
                 Ok(AdminResponse::Holders(holders.into_iter().take(limit).cloned().collect()))
             }
             Act::Audit { before, limit } => Ok(AdminResponse::Audit(store.notes(before, limit)?)),
-            Act::Configure(change) => self.configure(store, &change, configured)?,
+            Act::Configure(change) => self.configure(store, &change, configured, now_ms)?,
             Act::ForgetDead { channel } => {
                 store.forget_dead(channel.as_deref())?;
                 Ok(AdminResponse::Done)
@@ -133,12 +133,13 @@ impl Registrar {
         store: &mut impl Store,
         change: &Change,
         configured: bool,
+        now_ms: u64,
     ) -> Result<Answer<AdminResponse>, StoreError> {
         let State::Made(config) = &self.state else {
             return Ok(Err(if configured { of_the_deployment() } else { no_such_app() }));
         };
         let admit = |changed: String| self.admit_receivers(&changed, Some(config)).map(|()| changed);
-        let changed = match changing::changed(config, change).and_then(admit) {
+        let changed = match changing::changed(config, change, now_ms).and_then(admit) {
             Ok(changed) => changed,
             Err(error) => return Ok(Err(error)),
         };

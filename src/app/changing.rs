@@ -5,13 +5,13 @@ use serde_json::{Map, Value, json};
 use super::configuration;
 use crate::auth::App;
 use crate::error::{Code, ErrorInfo};
-use crate::limits::APPS_MAX_BYTES;
+use crate::limits::{APPS_MAX_BYTES, HOOK_CHANGES_MS};
 use crate::model::node;
 use crate::rpc::Change;
 
 /// Fails with 40400 for a key or namespace that is not there, with 40300 for the last key that has no end, with 40009
 /// when the whole becomes too large, and with 40000, saying where and what, as an app's configuration does.
-pub fn changed(config: &str, change: &Change) -> Result<String, ErrorInfo> {
+pub fn changed(config: &str, change: &Change, now_ms: u64) -> Result<String, ErrorInfo> {
     let before = configuration(config)?.to_json();
     let mut app = before.clone();
     match change {
@@ -45,11 +45,14 @@ pub fn changed(config: &str, change: &Change) -> Result<String, ErrorInfo> {
         Change::Webhooks(all) => app["webhooks"] = read(all)?,
         Change::RemoveKey(id) => remove(list(&mut app, "keys"), "name", id)?,
     }
-    keep_signers(before, &mut app);
+    keep_signers(before.clone(), &mut app);
     if !list(&mut app, "keys").iter().any(|key| key["validUntil"].is_null()) {
         return Err(Code::Forbidden.because("this is the app's last key without an end; add another before"));
     }
-    let changed = App::try_from(app)?.to_json().to_string();
+    forget_times(&mut app);
+    let mut changed = App::try_from(app)?.to_json();
+    stamp(before, &mut changed, now_ms);
+    let changed = changed.to_string();
     match changed.len() <= APPS_MAX_BYTES {
         true => Ok(changed),
         false => Err(Code::TooLarge.because(format!("an app's configuration has at most {APPS_MAX_BYTES} bytes"))),
@@ -79,6 +82,53 @@ fn keep_signers(mut before: Value, app: &mut Value) {
         }
     }
 }
+
+/// Whatever a body says of when its webhooks were made: that is the server's.
+pub(super) fn forget_times(app: &mut Value) {
+    webhooks(app).for_each(|webhook| TIMES.iter().for_each(|name| drop(webhook.remove(*name))));
+}
+
+/// Each webhook says since when it is what it is, and on the channels that it has. A
+/// change soon after another counts from the first, of which a channel may not have heard yet. None is older than those
+/// before it, though the clock was set back.
+fn stamp(mut before: Value, app: &mut Value, now_ms: u64) {
+    let mut known = Vec::new();
+    owned_webhooks(&mut before, |owner, webhook| {
+        let times = TIMES.map(|name| webhook.remove(name).and_then(|time| time.as_u64()).unwrap_or_default());
+        known.push((owner.to_owned(), webhook.clone(), times));
+    });
+    let newest_ms = known.iter().map(|(.., [_, changed_ms])| *changed_ms).max().unwrap_or_default();
+    let changed_ms = now_ms.max(newest_ms.saturating_add(1));
+    owned_webhooks(app, |owner, webhook| {
+        let is_it = |(known, before, _): &&(_, Map<_, _>, _)| known == owner && before.get("id") == webhook.get("id");
+        let times = match known.iter().find(is_it) {
+            Some((_, before, times)) if before == webhook => *times,
+            Some((.., [since_ms, last_ms])) if last_ms.saturating_add(HOOK_CHANGES_MS) > now_ms => {
+                [*since_ms, changed_ms]
+            }
+            _ => [changed_ms; 2],
+        };
+        let times = TIMES.into_iter().zip(times).filter(|(_, time_ms)| *time_ms > 0);
+        webhook.extend(times.map(|(name, time_ms)| (name.to_owned(), json!(time_ms))));
+    });
+}
+
+/// Each with what its channels come of: nothing for one of the app, else its namespace, and for `*` all others, too.
+fn owned_webhooks(app: &mut Value, mut act: impl FnMut(&str, &mut Map<String, Value>)) {
+    let namespaces = app["namespaces"].as_array().into_iter().flatten();
+    let mut ids: Vec<String> = namespaces.filter_map(|one| one["id"].as_str().map(str::to_owned)).collect();
+    ids.sort_unstable();
+    let all = ids.join(" ");
+    let own = app.get_mut("webhooks").and_then(Value::as_array_mut).into_iter().flatten();
+    own.filter_map(Value::as_object_mut).for_each(|webhook| act("", webhook));
+    for one in list(app, "namespaces") {
+        let owner = if one["id"] == "*" { all.clone() } else { one["id"].as_str().unwrap_or_default().to_owned() };
+        let own = one.get_mut("webhooks").and_then(Value::as_array_mut).into_iter().flatten();
+        own.filter_map(Value::as_object_mut).for_each(|webhook| act(&owner, webhook));
+    }
+}
+
+const TIMES: [&str; 2] = ["since", "changed"];
 
 const SIGNERS: [&str; 2] = ["secret", "key"];
 
@@ -117,7 +167,7 @@ mod tests {
     ],"namespaces":[{"id":"chat","persisted":true}]}"#;
 
     fn change(config: &str, change: Change) -> Result<App, ErrorInfo> {
-        changed(config, &change).map(|text| configuration(&text).unwrap())
+        changed(config, &change, 1_000).map(|text| configuration(&text).unwrap())
     }
 
     fn rotation(id: &str, new_id: &str, until_ms: u64) -> Change {
@@ -197,6 +247,26 @@ mod tests {
         let app = change(APP, namespace(r#","secret":"own-secret-0123456789""#)).unwrap().to_json().to_string();
         let app = change(&app, namespace("")).unwrap().to_json();
         assert_eq!(app["namespaces"][0]["webhooks"][0]["secret"], "own-secret-0123456789");
+    }
+
+    #[test]
+    fn a_webhook_says_since_when_it_is_what_it_is() {
+        let times = |config: &str, url: &str, now_ms: u64| {
+            let more = r#""secret":"own-secret-0123456789","since":5,"changed":7"#;
+            let hooks = format!(r#"[{{"id":"log","url":"https://example.com/{url}",{more}}}]"#);
+            let app = changed(config, &Change::Webhooks(hooks), now_ms).unwrap();
+            let hook = serde_json::from_str::<Value>(&app).unwrap()["webhooks"][0].clone();
+            (app, hook["since"].as_u64().unwrap(), hook["changed"].as_u64().unwrap())
+        };
+        let (app, since_ms, changed_ms) = times(APP, "a", 1_000);
+        assert_eq!((since_ms, changed_ms), (1_000, 1_000));
+        let (app, ..) = times(&app, "a", 2_000);
+        let (app, since_ms, changed_ms) = times(&app, "b", 3_000);
+        assert_eq!((since_ms, changed_ms), (1_000, 3_000), "no channel may have heard of the first");
+        let (app, since_ms, changed_ms) = times(&app, "c", 10);
+        assert_eq!((since_ms, changed_ms), (1_000, 3_001), "newer by a clock that was set back, too");
+        let (_, since_ms, changed_ms) = times(&app, "d", 3_001 + HOOK_CHANGES_MS);
+        assert_eq!((since_ms, changed_ms), (3_001 + HOOK_CHANGES_MS, 3_001 + HOOK_CHANGES_MS));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::fixtures;
+use super::{changing, fixtures};
 use crate::auth::{App, Key, Namespace, derive};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{APPS_MAX_BYTES, HOOKS_PER_APP_MAX, KEYS_PER_APP_MAX, NAMESPACES_PER_APP_MAX};
@@ -47,7 +47,8 @@ impl NewApp {
         let known: Vec<Value> = namespaces.iter().map(known_fields).collect();
         let webhooks = list(body, "webhooks", HOOKS_PER_APP_MAX)?;
         let push = body.get("push");
-        let app = json!({ "id": id, "keys": keys, "namespaces": known, "webhooks": webhooks, "push": push });
+        let mut app = json!({ "id": id, "keys": keys, "namespaces": known, "webhooks": webhooks, "push": push });
+        changing::forget_times(&mut app);
         let app = App::try_from(app)?;
         let fixtures = fixtures::entering(&app, body)?;
         let config = app.to_json().to_string();

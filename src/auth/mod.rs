@@ -55,4 +55,4 @@ pub use request::{ApprovedToken, NonceUse, TokenDetails, TokenRequest};
 pub use revocation::{Revocation, Revocations, RevokeReport, RevokeRequest, RevokeResult, Target};
 pub use secret::{Secret, derive};
 pub use source::Source;
-pub use webhook::{Events, Hook, Signing, Webhook};
+pub use webhook::{Events, Hook, HookOfVersion1, Signing, Webhook};

@@ -80,6 +80,36 @@ pub struct Hook {
     pub events: Events,
     pub is_batched: bool,
     pub is_enveloped: bool,
+    /// When it was made or changed at run time; 0 for one that its app began with. And when it was changed last, where
+    /// one change soon followed another: of two that are one, the newer has the greater.
+    pub since_ms: u64,
+    pub changed_ms: u64,
+}
+
+/// The same as earlier builds had it, and what tells whether a webhook is another: not the times.
+#[derive(Serialize, Deserialize)]
+pub struct HookOfVersion1 {
+    id: String,
+    url: String,
+    key_name: Option<String>,
+    secret: Signing,
+    events: Events,
+    is_batched: bool,
+    is_enveloped: bool,
+}
+
+impl From<HookOfVersion1> for Hook {
+    fn from(hook: HookOfVersion1) -> Hook {
+        let HookOfVersion1 { id, url, key_name, secret, events, is_batched, is_enveloped } = hook;
+        Hook { id, url, key_name, secret, events, is_batched, is_enveloped, since_ms: 0, changed_ms: 0 }
+    }
+}
+
+impl From<Hook> for HookOfVersion1 {
+    fn from(hook: Hook) -> HookOfVersion1 {
+        let Hook { id, url, key_name, secret, events, is_batched, is_enveloped, since_ms: _, changed_ms: _ } = hook;
+        HookOfVersion1 { id, url, key_name, secret, events, is_batched, is_enveloped }
+    }
 }
 
 impl Hook {
@@ -124,6 +154,9 @@ pub struct Webhook {
     channels: Option<Resource>,
     is_batched: bool,
     is_enveloped: bool,
+    /// See [`Hook::since_ms`].
+    since_ms: u64,
+    changed_ms: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,7 +166,10 @@ enum Signer {
     Key(String),
 }
 
-const FIELDS: [&str; 8] = ["id", "url", "secret", "key", "events", "channels", "requestMode", "enveloped"];
+const FIELDS: [&str; 10] =
+    ["id", "url", "secret", "key", "events", "channels", "requestMode", "enveloped", "since", "changed"];
+
+const MILLISECONDS: &str = "must be whole milliseconds";
 
 impl Webhook {
     pub(super) fn read(value: &Value, path: &str, secret_min_bytes: usize) -> Result<Webhook, ErrorInfo> {
@@ -157,6 +193,8 @@ impl Webhook {
             channels: fields.optional("channels").map(|_| fields.parsed("channels", read_pattern)).transpose()?,
             is_batched,
             is_enveloped,
+            since_ms: fields.whole("since", MILLISECONDS)?.unwrap_or_default(),
+            changed_ms: fields.whole("changed", MILLISECONDS)?.unwrap_or_default(),
         })
     }
 
@@ -188,6 +226,10 @@ impl Webhook {
         object.insert(name.to_owned(), json!(signer));
         if let Some(channels) = &self.channels {
             object.insert("channels".to_owned(), json!(channels.as_str()));
+        }
+        if self.since_ms > 0 {
+            object.insert("since".to_owned(), json!(self.since_ms));
+            object.insert("changed".to_owned(), json!(self.changed_ms));
         }
         Value::Object(object)
     }
@@ -244,6 +286,8 @@ impl Webhook {
             events,
             is_batched: self.is_batched,
             is_enveloped: self.is_enveloped,
+            since_ms: self.since_ms,
+            changed_ms: self.changed_ms,
         })
     }
 

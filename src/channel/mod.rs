@@ -41,7 +41,8 @@ use crate::rpc::feeds::{Feeding, Feeds};
 use crate::rpc::placement;
 use crate::rpc::{
     Address, Answer, Backlog, Delivered, Delivery, HistoryPage, HistoryQuery, LocalOccupancy, Probe, ReadFrom,
-    RelayName, Response, Rules, RulesOfVersion1, RulesOfVersion2, RulesOfVersion3, RulesOfVersion4, Subscribed, Ticket,
+    RelayName, Response, Rules, RulesOfVersion1, RulesOfVersion2, RulesOfVersion3, RulesOfVersion4, RulesOfVersion5,
+    Subscribed, Ticket,
 };
 use crate::stats::{Load, Tally, Way};
 use commit::Pending;
@@ -94,7 +95,7 @@ struct Meta {
 }
 
 impl Versioned for Meta {
-    const VERSION: u8 = 5;
+    const VERSION: u8 = 6;
 
     fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<Meta, Unreadable> {
         match version {
@@ -102,6 +103,7 @@ impl Versioned for Meta {
             2 => Meta::read_with::<RulesOfVersion2>(bytes),
             3 => Meta::read_with::<RulesOfVersion3>(bytes)?.with_last(bytes),
             4 => Meta::read_with::<RulesOfVersion4>(bytes)?.with_last(bytes),
+            5 => Meta::read_with::<RulesOfVersion5>(bytes)?.with_last(bytes),
             _ => Err(Unreadable::Version(version)),
         }
     }

@@ -19,6 +19,14 @@ pub const HOOK_BATCH_MAX_BYTES: usize = 256 * 1024;
 /// Bytes that are read of the log for one request: what a webhook does not want is passed over so fast.
 pub const HOOK_LOOK_BYTES: usize = 4 * HOOK_BATCH_MAX_BYTES;
 
+/// By how much the clocks of an app's object and a channel's may differ: a webhook also gets what was published so long
+/// before it was made, by whoever had not heard of it.
+pub const HOOK_CLOCKS_MS: u64 = 1_000;
+
+/// How soon a change of a webhook must follow another to count from that: a channel where something was published
+/// meanwhile has heard of the first by then, see [`STATS_ROUTER_MS`](super::STATS_ROUTER_MS).
+pub const HOOK_CHANGES_MS: u64 = 2 * 60 * 1_000;
+
 /// How long a receiver has to answer.
 pub const HOOK_TIMEOUT_MS: u64 = 15 * 1_000;
 

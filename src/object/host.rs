@@ -93,7 +93,7 @@ pub(super) enum Asked {
     },
     /// It knows this of the channel's webhooks.
     Hooks(Box<HookReport>),
-    /// Whether these rules of the channel, which keep less than those before, are the app's.
+    /// Whether these rules, which the channel has, are the app's.
     Rules(Box<Rules>),
     /// It takes note of what was counted in this minute.
     Report {
@@ -275,7 +275,7 @@ impl<S: Store + RelayStore> Host<S> {
             }
             Some(Asked::Hooks(report)) => self.hooks_told(&report, &answer),
             Some(Asked::Report { minute }) => self.reporter.answered(minute, taken(&answer)),
-            Some(Asked::Rules(heard)) => self.rules_answered(&heard, answer),
+            Some(Asked::Rules(before)) => self.rules_answered(&before, answer),
             Some(Asked::Watch) => self.watch_answered(answer),
             Some(Asked::Enter(entrants)) => self.enter_watched(entrants, answer),
             Some(Asked::Follow(caller, follow)) => {
@@ -343,12 +343,13 @@ impl<S: Store + RelayStore> Host<S> {
         &mut self,
         call: Option<(&Address, &Rules)>,
     ) -> Result<Option<(&mut Channel, &mut S)>, StoreError> {
-        if self.channel.is_none() {
+        let is_new = self.channel.is_none();
+        if is_new {
             self.channel = Channel::wake(&mut self.store, call, &self.fresh_epoch, self.now_ms)?;
             self.read_at_ms = None;
         }
         if let Some((address, rules)) = call
-            && self.channel.as_ref().is_some_and(|channel| channel.rules() != rules)
+            && (is_new || self.channel.as_ref().is_some_and(|channel| channel.rules() != rules))
         {
             self.hear_rules(address, rules)?;
         }

@@ -27,6 +27,7 @@ impl<S: Store + RelayStore> Host<S> {
         }
         if is_clients && channel.as_ref().is_some_and(|counted| !counted.is_empty()) {
             self.reporter.count_channel(now_ms);
+            self.unconfirmed.has_news = true;
         }
         let counted = [self.relay.as_mut().map(Relay::tally_mut), channel];
         for counted in counted.into_iter().flatten() {
@@ -39,7 +40,11 @@ impl<S: Store + RelayStore> Host<S> {
 
     pub(super) fn report(&mut self) {
         let Some(app) = self.app_id() else { return };
-        for report in self.reporter.look(self.now_ms) {
+        let reports = self.reporter.look(self.now_ms);
+        if !reports.is_empty() {
+            self.doubt_rules();
+        }
+        for report in reports {
             let asked = Asked::Report { minute: report.minute };
             let request = AppRequest::Report { reporter: self.fresh_epoch.clone(), report: report.into() };
             self.ask_app(asked, AppCall { app: app.clone(), request });

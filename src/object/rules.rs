@@ -1,4 +1,5 @@
-//! The rules of a channel's object: calls bring them along, and those that keep less than before are confirmed first.
+//! The rules of a channel's object: calls bring them along, and those that keep less than before are confirmed first,
+//! as are now and then all others.
 //!
 //! Rules have no revision: the deployment's own apps have none. So a call of a relay that has not heard of a change
 //! looks like a change back, and what it destroyed would not come again. Who confirms is where the configuration is:
@@ -12,56 +13,58 @@ use crate::channel::store::{Store, StoreError};
 use crate::limits::RULES_PAUSE_MS;
 use crate::rpc::{Address, Answer, AppCall, AppRequest, AppResponse, Rules};
 
-/// Rules that keep less than before.
+/// Whether the rules are the app's.
 #[derive(Default)]
 pub(super) struct Unconfirmed {
-    heard: Option<Box<Rules>>,
+    is_doubted: bool,
+    /// Something was counted here since the app was last asked: whoever called may not have heard of a change.
+    pub has_news: bool,
     /// The app was asked at this time, perhaps in vain.
     asked_ms: u64,
 }
 
 impl<S: Store + RelayStore> Host<S> {
-    /// A call brings other rules than the channel has. Of the deployment's own apps those of this object hold, whatever
-    /// the caller has heard.
+    /// A call brings rules. Of the deployment's own apps those of this object hold, whatever the caller has heard.
     pub(super) fn hear_rules(&mut self, address: &Address, rules: &Rules) -> Result<(), StoreError> {
         let configured = self.configured_rules(address);
         let Some(channel) = &mut self.channel else { return Ok(()) };
         match configured {
             Some(configured) => channel.set_rules(&mut self.store, &configured)?,
-            None if channel.hear_rules(&mut self.store, rules)? => {
-                self.unconfirmed.heard = Some(Box::new(rules.clone()));
-            }
-            None => {}
+            None => self.unconfirmed.is_doubted |= channel.hear_rules(&mut self.store, rules)?,
         }
         Ok(())
     }
 
     /// Sees that rules that keep less are confirmed. If the app cannot be asked, a later call brings them again.
     pub(super) fn confirm_rules(&mut self) {
-        if self.unconfirmed.heard.is_none() {
+        let is_due = pause::is_over(self.unconfirmed.asked_ms + RULES_PAUSE_MS, RULES_PAUSE_MS, self.now_ms);
+        if !self.unconfirmed.is_doubted || !is_due {
             return;
         }
-        let Some(address) = self.own_address().cloned() else { return };
-        let is_due = pause::is_over(self.unconfirmed.asked_ms + RULES_PAUSE_MS, RULES_PAUSE_MS, self.now_ms);
-        if let Some(heard) = self.unconfirmed.heard.take_if(|_| is_due) {
-            self.unconfirmed.asked_ms = self.now_ms;
-            self.ask_app(Asked::Rules(heard), AppCall { app: address.app, request: AppRequest::Config });
-        }
+        let Some(channel) = &self.channel else { return };
+        let (app, rules) = (channel.address().app.clone(), channel.rules().clone());
+        self.unconfirmed = Unconfirmed { asked_ms: self.now_ms, ..Unconfirmed::default() };
+        self.ask_app(Asked::Rules(rules.into()), AppCall { app, request: AppRequest::Config });
     }
 
-    pub(super) fn rules_answered(&mut self, heard: &Rules, answer: Answer<AppResponse>) {
+    /// Whoever called last may not have heard of a change, and nobody call again: the app is asked as often as it is
+    /// told what was counted.
+    pub(super) fn doubt_rules(&mut self) {
+        let is_made = self.own_address().cloned().is_some_and(|address| self.configured_rules(&address).is_none());
+        self.unconfirmed.is_doubted |= is_made && self.unconfirmed.has_news;
+    }
+
+    /// What the app says of a channel whose rules were these. If others came meanwhile, it is asked once more.
+    pub(super) fn rules_answered(&mut self, before: &Rules, answer: Answer<AppResponse>) {
         let Ok(AppResponse::Config(Some(config))) = answer else { return };
-        if let (Some(address), Ok(app)) = (self.own_address(), app::configuration(&config)) {
-            let said = Rules::on(&app, &address.channel);
-            self.rules_confirmed(Some(heard), &said);
+        let (Some(channel), Ok(app)) = (&mut self.channel, app::configuration(&config)) else { return };
+        if channel.rules() != before {
+            self.unconfirmed.is_doubted = true;
+            return;
         }
-    }
-
-    fn rules_confirmed(&mut self, heard: Option<&Rules>, said: &Rules) {
-        if let (Some(channel), Some(heard)) = (&mut self.channel, heard) {
-            // If that fails the next call brings them again.
-            let _ = channel.set_rules(&mut self.store, &heard.keeping_as_long_as(said));
-        }
+        let said = Rules::on(&app, &channel.address().channel);
+        // If that fails the next call brings them again.
+        let _ = channel.set_rules(&mut self.store, &said);
     }
 
     /// A channel that nobody calls learns from here that the deployment's configuration has changed.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::auth::{App, Hook};
+use crate::auth::{App, Hook, HookOfVersion1};
 use crate::limits::{
     MEMBERS_MAX, OBJECTS_KEPT_MS, PACE_MAX_MS, RETENTION_MAX_HOURS, RETENTION_MS, RETENTION_PERSISTED_MS,
 };
@@ -86,14 +86,28 @@ pub struct RulesOfVersion4 {
     messages_per_second: u32,
     rest_messages_per_second: u32,
     commit_interval_ms: u32,
-    hooks: Vec<Hook>,
+    hooks: Vec<HookOfVersion1>,
 }
 
 impl From<RulesOfVersion4> for Rules {
     fn from(earlier: RulesOfVersion4) -> Rules {
         let RulesOfVersion4 { rules, messages_per_second, rest_messages_per_second, commit_interval_ms, hooks } =
             earlier;
+        let hooks = hooks.into_iter().map(Hook::from).collect();
         Rules { messages_per_second, rest_messages_per_second, commit_interval_ms, hooks, ..rules.into() }
+    }
+}
+
+/// The same of version 5.
+#[derive(Serialize, Deserialize)]
+pub struct RulesOfVersion5 {
+    rules: RulesOfVersion4,
+    objects_kept_ms: u64,
+}
+
+impl From<RulesOfVersion5> for Rules {
+    fn from(earlier: RulesOfVersion5) -> Rules {
+        Rules { objects_kept_ms: earlier.objects_kept_ms, ..earlier.rules.into() }
     }
 }
 
@@ -106,12 +120,16 @@ impl Rules {
     }
 
     /// The same, but keeping all that others keep: messages and objects as long, the last message, and what is still
-    /// to be sent to webhooks.
+    /// to be sent to webhooks. Of two webhooks that are one, the newer stays.
     pub fn keeping_as_long_as(&self, others: &Rules) -> Rules {
         let is_other = |hook: &&Hook| others.hooks.iter().all(|other| other.id != hook.id);
+        let newer = |other: &Hook| {
+            let own = self.hooks.iter().find(|hook| hook.id == other.id && hook.changed_ms > other.changed_ms);
+            own.unwrap_or(other).clone()
+        };
         let hooks = match others.hooks.iter().all(|hook| self.hooks.contains(hook)) {
             true => self.hooks.clone(),
-            false => others.hooks.iter().chain(self.hooks.iter().filter(is_other)).cloned().collect(),
+            false => others.hooks.iter().map(newer).chain(self.hooks.iter().filter(is_other).cloned()).collect(),
         };
         Rules {
             retention_ms: self.retention_ms.max(others.retention_ms),

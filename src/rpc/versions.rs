@@ -1,7 +1,7 @@
 //! The versions of calls and answers, and those that earlier builds wrote.
 
 use super::{Answer, ChannelCall, Delivered, Delivery, Follow, Noticed, Probe, Probed, Refusal, Response};
-use super::{RulesOfVersion1, RulesOfVersion2, RulesOfVersion3, RulesOfVersion4};
+use super::{RulesOfVersion1, RulesOfVersion2, RulesOfVersion3, RulesOfVersion4, RulesOfVersion5};
 use crate::base::pinned::{self, Unreadable, Versioned};
 
 macro_rules! versions {
@@ -33,7 +33,7 @@ impl Versioned for Answer<Response> {
 
 /// The same here; and the rules were others.
 impl Versioned for ChannelCall {
-    const VERSION: u8 = 7;
+    const VERSION: u8 = 8;
 
     fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<ChannelCall, Unreadable> {
         let to = pinned::take(bytes)?;
@@ -42,10 +42,11 @@ impl Versioned for ChannelCall {
             2 => pinned::take::<RulesOfVersion2>(bytes)?.into(),
             3 => pinned::take::<RulesOfVersion3>(bytes)?.into(),
             4 | 5 => pinned::take::<RulesOfVersion4>(bytes)?.into(),
-            6 => pinned::take(bytes)?,
+            6 | 7 => pinned::take::<RulesOfVersion5>(bytes)?.into(),
             _ => return Err(Unreadable::Version(version)),
         };
-        // A query of versions, whose end is that of a call, had no times: none are read from behind it.
+        // A query of versions, whose end is that of a call, had no times before version 7: none are read from behind
+        // it.
         let with_times = [bytes, &[0; 2][..]].concat();
         let mut rest = with_times.as_slice();
         let request = pinned::take(&mut rest)?;

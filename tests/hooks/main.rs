@@ -4,13 +4,16 @@
 #[allow(dead_code, reason = "shared with the simulation")]
 #[path = "../support"]
 mod support {
+    pub mod app_store;
     pub mod bench;
     pub mod disk;
     pub mod grant;
     pub mod host;
     pub mod memory_store;
+    pub mod objects;
     pub mod random;
 }
+mod made;
 mod world;
 
 use std::collections::BTreeMap;

@@ -10,7 +10,7 @@ use app_object::AppObject;
 use courtside::auth::App;
 use courtside::object::{self, CallerId, Question, Reply, Timer};
 use courtside::protocol::Encoded;
-use courtside::rpc::{ChannelCall, RelayName, Request};
+use courtside::rpc::{ChannelCall, HookOutcome, HookRequest, RelayName, Request};
 
 use super::host::{Body, Host, Input, LinkId, Output};
 
@@ -53,6 +53,9 @@ pub struct Objects {
     pub heard: Vec<(LinkId, Heard)>,
     /// What readers of streams were given, and whose response ended with it.
     pub bodies: Vec<(LinkId, String, bool)>,
+    /// What the receivers of webhooks answer, and each request with its answer.
+    pub receiver: u16,
+    pub posts: Vec<(u16, HookRequest)>,
     /// Readers that take nothing any more.
     pub gone: BTreeSet<LinkId>,
     /// What calls from outside were answered.
@@ -89,6 +92,8 @@ impl Objects {
             calls: BTreeMap::new(),
             heard: Vec::new(),
             bodies: Vec::new(),
+            receiver: 200,
+            posts: Vec::new(),
             gone: BTreeSet::new(),
             answers: BTreeMap::new(),
         }
@@ -176,7 +181,13 @@ impl Objects {
                 }
                 return self.to_memory(host, life, object::Input::Written { response, went_well });
             }
-            Output::Refuse { .. } | Output::Post(_) => unreachable!("all are sockets and streams"),
+            Output::Refuse { .. } => unreachable!("all are sockets and streams"),
+            Output::Post(request) => {
+                let (hook, attempt, status) = (request.id.clone(), request.attempt, self.receiver);
+                self.posts.push((status, request));
+                let outcome = HookOutcome::Status { status, retry_after: None };
+                return self.to_memory(host, life, object::Input::Posted { hook, attempt, outcome });
+            }
             Output::Ask(Question::App { ticket, call }) => {
                 return self.ask_app((host, life, ticket, call));
             }

@@ -4,10 +4,10 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::auth::{Events, Hook};
+use crate::auth::{Events, Hook, HookOfVersion1};
 use crate::base::pinned::{self, Unreadable, Versioned};
 use crate::error::ErrorInfo;
-use crate::limits::{HOOK_LIFE_EVENTS_MAX, HOOK_NEWS_MAX};
+use crate::limits::{HOOK_CLOCKS_MS, HOOK_LIFE_EVENTS_MAX, HOOK_NEWS_MAX};
 use crate::model::serial::Position;
 use crate::rpc::{DeadEvents, DeadLetter, HookStanding};
 
@@ -152,17 +152,22 @@ impl Cursor {
 }
 
 impl HookRow {
-    /// The same for these webhooks. A new one, and one that had ended and has another rule now, begins at this place;
-    /// another with a new rule goes on where it is, at once.
+    /// The same for these webhooks. A new one, and one that had ended and has another rule now, begins where it was
+    /// made or changed: what was published since by whoever had not heard of it is for it, too. Another with a new rule
+    /// goes on where it is, at once.
     pub fn keeping(&self, hooks: &[Hook], tip: Position) -> HookRow {
-        let here = Mark { position: tip, places: 0, life: self.life_number };
+        let start = |hook: &Hook| Mark { position: begin(hook, tip), places: 0, life: self.life_number };
         let cursor = |hook: &Hook| match self.cursors.iter().find(|cursor| cursor.hook == hook.id) {
             Some(cursor) if cursor.rule == rule(hook) => cursor.clone(),
             Some(cursor) => {
-                let mark = if cursor.is_active() { Mark { places: 0, ..cursor.mark } } else { here };
+                let start = start(hook);
+                let mark = match cursor.is_active() {
+                    true => Mark { places: 0, ..cursor.mark },
+                    false => Mark { position: start.position.max(cursor.mark.position), ..start },
+                };
                 Cursor { told: cursor.told.clone(), ..Cursor::new(hook, mark) }
             }
-            None => Cursor::new(hook, here),
+            None => Cursor::new(hook, start(hook)),
         };
         HookRow { cursors: hooks.iter().map(cursor).collect(), ..self.clone() }
     }
@@ -193,7 +198,15 @@ impl HookRow {
     }
 }
 
+/// Behind what was published before the webhook was as it is; the clocks of two objects may differ a little.
+fn begin(hook: &Hook, tip: Position) -> Position {
+    match hook.since_ms {
+        0 => tip,
+        since_ms => Position::at(since_ms.saturating_sub(HOOK_CLOCKS_MS)).min(tip),
+    }
+}
+
 fn rule(hook: &Hook) -> u64 {
-    let bytes = postcard::to_allocvec(hook).expect("values encode to memory");
+    let bytes = postcard::to_allocvec(&HookOfVersion1::from(hook.clone())).expect("values encode to memory");
     u64::from_le_bytes(Sha256::digest(bytes)[..8].try_into().expect("eight bytes"))
 }

@@ -71,6 +71,13 @@ impl AppObject {
         self.turn(AppInput::Call { caller: CallerId(0), call }, now_ms).expect("an answer at once")
     }
 
+    /// Its memory goes.
+    pub fn forget(&mut self) {
+        let settings = Settings { apps: Ok(Rc::default()), bounds: Bounds::default() };
+        let driver = std::mem::replace(&mut self.driver, AppHost::new(settings.clone(), AppMemory::default()));
+        self.driver = AppHost::new(settings, driver.into_store());
+    }
+
     pub fn ring(&mut self, now_ms: u64) {
         self.alarm_ms = None;
         self.turn(AppInput::Alarm, now_ms);
