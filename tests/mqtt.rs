@@ -11,7 +11,7 @@ mod support {
 
 use std::rc::Rc;
 
-use courtside::auth::{App, Ban, Grant, Identity};
+use courtside::auth::{App, Ban, Grant, Identity, KeyName, Revocation, Target};
 use courtside::error::Code;
 use courtside::limits::{CALL_ANSWER_MS, GRACE_MS, MQTT_FILTERS_MAX, MQTT_WAITING_MAX_BYTES, MQTT_WINDOW};
 use courtside::model::data::Data;
@@ -268,6 +268,39 @@ fn nobody_says_by_a_will_what_they_may_not_say() {
     let ban = |interval_ms| Ban { interval_ms, until_ms: None, ..Ban::lifted("ann", Some("wills")) };
     assert_eq!((bye(vec![]), bye(vec![ban(Some(1_000))])), (1, 1));
     assert_eq!((bye(vec![ban(None)]), bye(vec![ban(Some(0))])), (0, 0));
+}
+
+/// Nobody asks whether they may while they are away.
+#[test]
+fn no_will_is_said_for_who_lost_the_right_to_since() {
+    let key = |more: serde_json::Value| {
+        let mut key = json!({"name": "key", "secret": "local-only"});
+        key.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!([key])
+    };
+    let said = |keys: serde_json::Value, revoked: &str| {
+        let mut relay = relay();
+        relay.watch(Vec::new(), Vec::new(), NOW_MS);
+        let (client_id, issued_at_ms) = (Identity::parse(Some("ann")).expect("a name"), Some(NOW_MS));
+        let grant = Grant { client_id, basic: false, issued_at_ms, expires_at_ms: Some(NOW_MS + 1), ..grant() };
+        let stored = rows(&come_by(grant, &mut relay, 1, "ann", true, NOW_MS));
+        let (mut relay, _) = killed(stored, NOW_MS);
+        let app = json!({"id": "demo", "keys": keys, "namespaces": []});
+        relay.reconfigure(None, Rc::new(serde_json::from_value(app).expect("an app")), NOW_MS);
+        let revocation = Revocation {
+            key_name: KeyName::parse("demo.key").expect("a name"),
+            target: Target::ClientId(revoked.to_owned()),
+            issued_before_ms: NOW_MS + 1,
+            applies_at_ms: NOW_MS + 1,
+        };
+        relay.watch(vec![revocation], Vec::new(), NOW_MS);
+        wills(&relay.tick(NOW_MS + GRACE_MS)).len()
+    };
+    assert_eq!(said(key(json!({})), "bob"), 1, "an expired token is no matter");
+    assert_eq!(said(key(json!({})), "ann"), 0);
+    assert_eq!(said(key(json!({"validUntil": NOW_MS + GRACE_MS})), "bob"), 0);
+    assert_eq!(said(key(json!({"capability": {"wills": ["subscribe"]}})), "bob"), 0);
+    assert_eq!(said(json!([]), "bob"), 0);
 }
 
 #[test]

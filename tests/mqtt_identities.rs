@@ -87,19 +87,22 @@ fn who_has_its_client_id_from_the_server_has_its_session_when_it_comes_back() {
     }
 }
 
-/// The row of an earlier build, which wrote the version before under the client id alone.
+/// The row of an earlier build, which wrote the first version under the client id alone: without what the client of a
+/// will may do.
 fn earlier(stored: Rows, client_id: &str) -> Vec<(String, Vec<u8>)> {
     let mut row = stored.into_iter().rev().find_map(|(_, row)| row).expect("a row");
     row[0] = 1;
+    assert_eq!(row.pop(), Some(0));
     vec![(client_id.to_owned(), row)]
 }
 
 #[test]
 fn a_session_of_an_earlier_build_goes_on_for_who_left_it_and_nobody_else() {
     for (owner, client_id, other) in strangers() {
-        let (_, stored) = with(owner.clone(), client_id);
         let mut relay = relay();
-        let stored = earlier(stored, client_id);
+        come_by(owner.clone(), &mut relay, 1, client_id, false, NOW_MS);
+        let stored = earlier(rows(&subscribe(&mut relay, 1, 1, NOW_MS)), client_id);
+        let mut relay = support::bench::relay();
         let renamed = rows(&relay.recall_kept(stored, NOW_MS));
         assert!(renamed.contains(&(client_id.to_owned(), None)), "{renamed:?}");
         // And once more from what is stored then.

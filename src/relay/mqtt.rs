@@ -7,6 +7,7 @@
 //! relay that was killed finds rows whose connections are gone.
 
 mod identity;
+mod stored;
 mod wills;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,9 +18,9 @@ use serde::{Deserialize, Serialize};
 use super::attachment::{Attachment, Start, State};
 use super::session::{Attach, Session};
 use super::{Effect, Relay, SocketId};
-use crate::auth::Source;
+use crate::auth::{Grant, Source};
 use crate::base::maps::HashMap;
-use crate::base::pinned::{self, Unreadable, Versioned};
+use crate::base::pinned;
 use crate::error::Code;
 use crate::limits::{GRACE_MS, MQTT_KEPT_MAX_BYTES, MQTT_SAVE_MS, MQTT_WAITING_MAX_BYTES, MQTT_WATCH_MS};
 use crate::model::message::Params;
@@ -49,6 +50,8 @@ pub struct Kept {
     unacknowledged: Vec<Sent>,
     will: Option<Testament>,
     by: Source,
+    /// What its client may do, if there is a will, and the row is of no earlier build.
+    grant: Option<Grant>,
     /// Its row says by its name no more than which client id it has.
     #[serde(skip)]
     is_earlier: bool,
@@ -67,17 +70,6 @@ struct Subscribed {
     channel: String,
     params: Params,
     serial: String,
-}
-
-impl Versioned for Kept {
-    const VERSION: u8 = 2;
-
-    fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<Kept, Unreadable> {
-        match version {
-            1 => pinned::take(bytes).map(|kept| Kept { is_earlier: true, ..kept }),
-            _ => Err(Unreadable::Version(version)),
-        }
-    }
 }
 
 impl Kept {
@@ -232,6 +224,7 @@ impl Relay {
     /// The client of a connection that begins has no other from now on. Gives what it goes on with.
     pub(super) fn begin_mqtt(&mut self, socket: SocketId, session: &mut Session) -> Vec<Attach> {
         let (connection_id, by) = (session.connection_id().to_owned(), session.grant.source());
+        let grant = session.grant.clone();
         let Some(id) = identity::name(session) else { return Vec::new() };
         if let Some(other) = self.mqtt.holders.insert(id.clone(), socket) {
             self.disconnect(other, &Code::Superseded.into());
@@ -263,6 +256,7 @@ impl Relay {
                 taken: if mqtt.session_present { mqtt.taken.clone() } else { Taken::default() },
                 subscriptions: attach.iter().map(Subscribed::of).collect(),
                 unacknowledged: mqtt.flight.unacknowledged(),
+                grant: will.is_some().then_some(grant),
                 will,
                 by,
                 is_earlier: false,

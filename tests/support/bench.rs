@@ -27,7 +27,12 @@ pub const NOW_MS: u64 = 1_000_000;
 pub const EPOCH: &str = "life";
 
 pub fn app() -> Rc<App> {
-    Rc::new(serde_json::from_value(serde_json::json!({"id": "demo", "keys": [], "namespaces": []})).expect("an app"))
+    Rc::new(
+        serde_json::from_value(serde_json::json!({
+            "id": "demo", "keys": [{"name": "key", "secret": "local-only"}], "namespaces": [],
+        }))
+        .expect("an app"),
+    )
 }
 
 pub fn address() -> Address {

@@ -1,0 +1,32 @@
+//! The rows of sessions, and those that earlier builds wrote: the first under the client id alone, and both without
+//! what the client of a will may do.
+
+use super::Kept;
+use crate::base::pinned::{self, Unreadable, Versioned};
+
+impl Versioned for Kept {
+    const VERSION: u8 = 3;
+
+    fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<Kept, Unreadable> {
+        if !(1..3).contains(&version) {
+            return Err(Unreadable::Version(version));
+        }
+        let (app, shard, connection_id, parted, expiry_s, taken, subscriptions, unacknowledged, will, by) =
+            pinned::take(bytes)?;
+        let (grant, is_earlier) = (None, version == 1);
+        Ok(Kept {
+            app,
+            shard,
+            connection_id,
+            parted,
+            expiry_s,
+            taken,
+            subscriptions,
+            unacknowledged,
+            will,
+            by,
+            grant,
+            is_earlier,
+        })
+    }
+}
