@@ -201,13 +201,18 @@ impl<S: Store + push::Store> AppHost<S> {
         now_ms: u64,
         act: impl FnOnce(&mut Outbox, &mut S, &Surroundings<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        // It knows whom nothing may be delivered to.
+        if self.registrar.is_none() {
+            self.act(now_ms, |_, _| Ok(()))?;
+        }
+        let Some(registrar) = &self.registrar else { return Err(StoreError("the app is not known".to_owned())) };
         let mut outbox = match self.push.outbox.take() {
             Some(outbox) => outbox,
             None => Outbox::load(&mut self.store)?,
         };
-        let (settings, registrar) = (&self.settings, self.registrar.as_ref());
+        let settings = &self.settings;
         let find = |id: &AppId| find(settings, registrar, id);
-        let around = Surroundings { settings: &self.push.settings, app: &find, now_ms };
+        let around = Surroundings { settings: &self.push.settings, app: &find, bans: registrar.bans(), now_ms };
         let acted = act(&mut outbox, &mut self.store, &around)?;
         self.push.outbox = Some(outbox);
         Ok(acted)
@@ -215,7 +220,7 @@ impl<S: Store + push::Store> AppHost<S> {
 }
 
 /// The app as it is configured now.
-fn find(settings: &Settings, registrar: Option<&Registrar>, id: &AppId) -> Option<Rc<App>> {
+fn find(settings: &Settings, registrar: &Registrar, id: &AppId) -> Option<Rc<App>> {
     let own = settings.apps.as_ref().ok().and_then(|apps| apps.get(id)).cloned();
-    own.or_else(|| app::configuration(registrar?.config()?).ok().map(Rc::new))
+    own.or_else(|| app::configuration(registrar.config()?).ok().map(Rc::new))
 }

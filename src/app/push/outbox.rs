@@ -14,14 +14,14 @@ use super::preparing::{self, Prepared, Via, check_recipient, prepare, verdict};
 use super::store::{Store, StoreError, Waiting};
 use super::transport::{Answered, Authorise, Authorised, Permit, Post, Standing, Transport, Verdict};
 use super::web::VapidKeys;
-use crate::auth::App;
+use crate::auth::{App, Bans};
 use crate::base::pinned::{self, Versioned};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{
     PUSH_DELAY_MS, PUSH_EXPAND_STEP, PUSH_IN_FLIGHT_MAX, PUSH_LEASE_MS, PUSH_REFUSED_MS, PUSH_RETRY_AFTER_MAX_MS,
     PUSH_RETRY_MS, PUSH_SENDS_MAX, PUSH_TOKEN_RETRY_MS, PUSHES_WAITING_MAX,
 };
-use crate::model::name::AppId;
+use crate::model::name::{AppId, ChannelName};
 use crate::push::recipient::WebRecipient;
 use crate::push::{State, hash};
 use crate::rpc::{self, Answer, ChannelCall, ChannelPush, DirectPush, PushTarget};
@@ -46,7 +46,20 @@ pub struct Surroundings<'a> {
     pub settings: &'a Settings,
     /// An app as it is configured now; `None` when it is no more.
     pub app: &'a dyn Fn(&AppId) -> Option<Rc<App>>,
+    pub bans: &'a Bans,
     pub now_ms: u64,
+}
+
+impl Surroundings<'_> {
+    /// Whether a client is banned, or from the channel of which it would be told. Takes a look by its name, however
+    /// many bans there are.
+    pub(super) fn bars(&self, client: Option<&str>, target: &PushTarget) -> bool {
+        let channel = match target {
+            PushTarget::Channel(name) => ChannelName::parse(name).ok(),
+            _ => None,
+        };
+        client.is_some_and(|client| self.bans.of(client, channel.as_ref(), self.now_ms).is_some())
+    }
 }
 
 /// Make this request, and tell [`Outbox::tried`] how it went.
@@ -206,7 +219,7 @@ impl Outbox {
         if self.due_at_ms.is_none_or(|due_ms| due_ms > around.now_ms) {
             return Ok(attempts);
         }
-        let spreads = self.spread(store, around.now_ms)?;
+        let spreads = self.spread(store, around)?;
         // Whatever becomes of one whose lease is over, it is in nobody's way.
         self.in_flight.retain(|flight| flight.until_ms > around.now_ms);
         self.release(store, around.now_ms)?;
@@ -305,7 +318,7 @@ impl Outbox {
     }
 
     /// Makes the next deliveries of the oldest push, if there is room. Says whether there are more to make.
-    fn spread(&mut self, store: &mut impl Store, now_ms: u64) -> Result<bool, StoreError> {
+    fn spread(&mut self, store: &mut impl Store, around: &Surroundings<'_>) -> Result<bool, StoreError> {
         let count = self.sends.map_or_else(|| store.count_sends(), Ok)?;
         let Some((key, bytes)) = store.unspread()?.filter(|_| count + PUSH_EXPAND_STEP <= PUSH_SENDS_MAX) else {
             self.sends = Some(count);
@@ -313,10 +326,13 @@ impl Outbox {
         };
         let push: Push = pinned::decode(&bytes)?;
         let reached = reach(store, &push)?;
-        for (_, device) in &reached {
-            store.add_send(&key, device, now_ms + PUSH_DELAY_MS)?;
+        let mut sends = 0;
+        // Of a device that was reached by itself, its client is looked at when it is due.
+        for (_, device) in reached.iter().filter(|(client, _)| !around.bars(Some(client), &push.target)) {
+            store.add_send(&key, device, around.now_ms + PUSH_DELAY_MS)?;
+            sends += 1;
         }
-        self.sends = Some(count + reached.len());
+        self.sends = Some(count + sends);
         let is_spread = reached.len() < PUSH_EXPAND_STEP;
         let reached = reached.into_iter().next_back().unwrap_or(push.reached);
         store.save_push(&key, &pinned::encode(&Push { reached, ..push }), is_spread)?;

@@ -75,6 +75,7 @@ pub fn prepare(
     let recipient = match &push.target {
         PushTarget::Recipient(text) => text.clone(),
         _ => match store.device(&delivery.device)? {
+            Some(device) if around.bars(device.client_id.as_deref(), &push.target) => return Ok(Prepared::Nobody),
             Some(device) if !matches!(device.state, State::Failed(_)) => device.recipient,
             _ => return Ok(Prepared::Nobody),
         },

@@ -1,7 +1,9 @@
 //! The outbox of push on a store in memory: what an app's object has the platform do, and that a restart changes none
 //! of it.
 
+mod bans;
 #[allow(dead_code, reason = "shared with the simulation")]
+#[path = "../support"]
 mod support {
     pub mod app_store;
 }
