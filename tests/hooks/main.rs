@@ -243,6 +243,24 @@ fn a_clock_that_is_set_back_holds_up_no_events() {
     assert_eq!((world.data().len(), world.posts), (3, 3));
 }
 
+/// By less than the longest pause that a receiver can ask for, and whether or not the object remembers the time.
+#[test]
+fn a_clock_that_is_set_back_makes_no_pause_longer() {
+    for forgets in [false, true] {
+        let mut world = World::new(13, &json!({}), |_| Does::Answers(503));
+        world.publish("a".to_owned());
+        world.run_for(50);
+        world.does = |_| Does::Takes;
+        world.set_back(HOOK_RETRY_MAX_MS);
+        if forgets {
+            world.host.forget();
+        }
+        world.publish("b".to_owned());
+        world.run_for(50);
+        assert_eq!(world.data(), ["a", "b"]);
+    }
+}
+
 #[test]
 fn a_webhook_costs_a_publish_nothing_and_a_request_one_row() {
     let mut world = World::new(5, &json!({}), |_| Does::Takes);

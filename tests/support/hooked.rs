@@ -33,8 +33,9 @@ pub fn hooked_store(sent: Publish) -> MemoryStore {
 pub fn hook_row(sent: Publish) -> HookRow {
     let mut row: HookRow = pinned::decode(&hooked_store(sent).hooks.expect("a row")).expect("readable");
     let error: ErrorInfo = Code::WebhookFailed.into();
-    row.cursors[0].failing =
-        Some(Failing { since_ms: NOW_MS, tries: 3, tries_of_next: 2, due_ms: NOW_MS + 4_000, error: error.clone() });
+    let (due_ms, pause_ms) = (NOW_MS + 4_000, 4_000);
+    let failing = Failing { since_ms: NOW_MS, tries: 3, tries_of_next: 2, due_ms, error: error.clone(), pause_ms };
+    row.cursors[0].failing = Some(failing);
     row.happened(Life::Opened, NOW_MS);
     let (first, last) = ("first".to_owned(), "last".to_owned());
     let dead = DeadEvents { number: 0, hook: "log".into(), at_ms: NOW_MS, count: 5, first, last, error };

@@ -28,7 +28,7 @@ use crate::channel::{Channel, MEND_PAUSE_MS};
 use crate::error::Code;
 use crate::limits::{
     HOOK_BATCH_MAX_BYTES, HOOK_BATCH_MAX_EVENTS, HOOK_BEHIND_MAX_BYTES, HOOK_BEHIND_MAX_MESSAGES, HOOK_INTERVAL_MS,
-    HOOK_LEASE_MS, HOOK_LOOK_BYTES, HOOK_NEWS_PAUSE_MS, HOOK_RETRY_AFTER_MAX_MS,
+    HOOK_LEASE_MS, HOOK_LOOK_BYTES, HOOK_NEWS_PAUSE_MS,
 };
 use crate::model::serial::Position;
 use crate::rpc::{DeadEvents, HookNews, HookOutcome, HookReport, HookRequest};
@@ -186,7 +186,7 @@ impl Channel {
         let hooks = &self.states.hooks;
         let Some(cursor) = hooks.row.cursors.iter().find(|cursor| cursor.hook == hook.id) else { return false };
         let is_over = |at_ms, pause_ms| pause::is_over(at_ms, pause_ms, now_ms);
-        let waits = cursor.failing.as_ref().is_some_and(|failing| !is_over(failing.due_ms, HOOK_RETRY_AFTER_MAX_MS));
+        let waits = cursor.failing.as_ref().is_some_and(|failing| !is_over(failing.due_ms, failing.pause_ms));
         let is_busy = hooks.sending(&hook.id).is_some() || !is_over(hooks.pace_ms(&hook.id), HOOK_INTERVAL_MS);
         !waits && !is_busy && hooks.is_behind(cursor, self.log.tip())
     }

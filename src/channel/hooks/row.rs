@@ -28,40 +28,82 @@ pub struct HookRow {
 }
 
 impl Versioned for HookRow {
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 3;
 
     fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<HookRow, Unreadable> {
-        if version == 1 {
-            pinned::take::<first::HookRow>(bytes).map(HookRow::from)
-        } else {
-            Err(Unreadable::Version(version))
+        match version {
+            1 => pinned::take::<earlier::HookRow<DeadEvents>>(bytes).map(HookRow::from),
+            2 => pinned::take::<earlier::HookRow<DeadLetter>>(bytes).map(HookRow::from),
+            _ => Err(Unreadable::Version(version)),
         }
     }
 }
 
-/// Version 1: of what was given up no event was kept.
-mod first {
+/// Versions 1 and 2: how long a pause is was not known. Of what was given up version 1 kept no event.
+mod earlier {
     use serde::Deserialize;
 
-    use super::{Cursor, LifeEvent};
-    use crate::rpc::{DeadEvents, DeadLetter};
+    use super::{LifeEvent, Mark};
+    use crate::error::ErrorInfo;
+    use crate::limits::HOOK_RETRY_AFTER_MAX_MS;
+    use crate::rpc::{DeadEvents, DeadLetter, HookStanding};
 
     #[derive(Deserialize)]
-    pub struct HookRow {
+    pub struct HookRow<D> {
         cursors: Vec<Cursor>,
         life: Vec<LifeEvent>,
         life_number: u64,
         is_open: bool,
         is_occupied: bool,
-        dead: Vec<DeadEvents>,
+        dead: Vec<D>,
         dead_number: u64,
     }
 
-    impl From<HookRow> for super::HookRow {
-        fn from(earlier: HookRow) -> super::HookRow {
-            let HookRow { cursors, life, life_number, is_open, is_occupied, dead, dead_number } = earlier;
+    #[derive(Deserialize)]
+    struct Cursor {
+        hook: String,
+        rule: u64,
+        mark: Mark,
+        failing: Option<Failing>,
+        ended: Option<(u64, ErrorInfo)>,
+        told: HookStanding,
+    }
+
+    #[derive(Deserialize)]
+    struct Failing {
+        since_ms: u64,
+        tries: u32,
+        tries_of_next: u32,
+        due_ms: u64,
+        error: ErrorInfo,
+    }
+
+    impl From<HookRow<DeadEvents>> for super::HookRow {
+        fn from(first: HookRow<DeadEvents>) -> super::HookRow {
+            let HookRow { cursors, life, life_number, is_open, is_occupied, dead, dead_number } = first;
             let dead = dead.into_iter().map(|about| DeadLetter { about, body: String::new() }).collect();
+            HookRow { cursors, life, life_number, is_open, is_occupied, dead, dead_number }.into()
+        }
+    }
+
+    impl From<HookRow<DeadLetter>> for super::HookRow {
+        fn from(second: HookRow<DeadLetter>) -> super::HookRow {
+            let HookRow { cursors, life, life_number, is_open, is_occupied, dead, dead_number } = second;
+            let cursors = cursors.into_iter().map(super::Cursor::from).collect();
             super::HookRow { cursors, life, life_number, is_open, is_occupied, dead, dead_number }
+        }
+    }
+
+    impl From<Cursor> for super::Cursor {
+        fn from(Cursor { hook, rule, mark, failing, ended, told }: Cursor) -> super::Cursor {
+            super::Cursor { hook, rule, mark, failing: failing.map(super::Failing::from), ended, told }
+        }
+    }
+
+    impl From<Failing> for super::Failing {
+        fn from(Failing { since_ms, tries, tries_of_next, due_ms, error }: Failing) -> super::Failing {
+            let pause_ms = HOOK_RETRY_AFTER_MAX_MS;
+            super::Failing { since_ms, tries, tries_of_next, due_ms, error, pause_ms }
         }
     }
 }
@@ -97,6 +139,8 @@ pub struct Failing {
     pub tries_of_next: u32,
     pub due_ms: u64,
     pub error: ErrorInfo,
+    /// Of so long a pause that is the end.
+    pub pause_ms: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -84,8 +84,9 @@ impl Channel {
         };
         let (tries, tries_of_next) = (tries.saturating_add(1), tries_of_next.saturating_add(1));
         let random = verdict::random(seed, &sending.hook, sending.attempt);
-        let due_ms = now_ms + verdict::pause_ms(tries, asked_ms, random);
-        cursor.failing = Some(Failing { since_ms, tries, tries_of_next, due_ms, error: error.clone() });
+        let pause_ms = verdict::pause_ms(tries, asked_ms, random);
+        let (due_ms, error) = (now_ms + pause_ms, error.clone());
+        cursor.failing = Some(Failing { since_ms, tries, tries_of_next, due_ms, error, pause_ms });
     }
 
     /// Goes on with the events behind these.
@@ -130,7 +131,7 @@ impl Channel {
     fn try_next(&mut self, hook: &str, now_ms: u64) {
         let cursor = self.states.hooks.row.cursor(hook);
         for failing in cursor.into_iter().filter_map(|cursor| cursor.failing.as_mut()) {
-            (failing.tries, failing.due_ms) = (0, now_ms);
+            (failing.tries, failing.due_ms, failing.pause_ms) = (0, now_ms, 0);
         }
     }
 
