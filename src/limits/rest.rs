@@ -28,6 +28,11 @@ pub const CALL_PATIENCE_MS: u64 = 15 * 1_000;
 /// that is moved or reset refuses what comes in that instant, and takes what comes a moment later.
 pub const CALL_PAUSES_MS: [u64; 4] = [0, 0, 50, 500];
 
+/// The longest pause behind a call to an object that says that it has too much to do; a random part of up to half is
+/// taken off. What waits is tried again some times within [`CALL_PATIENCE_MS`].
+pub const OVERLOADED_PAUSE_MS: u64 = 4 * 1_000;
+const _: () = assert!(3 * OVERLOADED_PAUSE_MS < CALL_PATIENCE_MS);
+
 /// Between two lines of the log that say why a call failed.
 pub const FAILED_CALLS_TOLD_MS: u64 = 1_000;
 

@@ -39,6 +39,7 @@ pub use hooks::{DeadEvents, HookOutcome, HookPage, HookReport, HookRequest, Hook
 pub use names::{Address, RelayName, RelayObject};
 pub use objects::{ObjectsPage, ObjectsQuery, TreeQuery};
 pub use occupancy::{LocalOccupancy, Occupancy, Wanted};
+pub use patience::Failure;
 pub use publish::{
     ConnectionOutcome, Lease, Outcome, PresenceUpdate, Publish, PublishKey, Published, Standing, Submission,
 };

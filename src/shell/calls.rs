@@ -8,21 +8,21 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use js_sys::{Promise, Uint8Array};
+use js_sys::{Promise, Reflect, Uint8Array};
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use worker::worker_sys::web_sys::{Request as RawRequest, Response as RawResponse};
 use worker::{Delay, Env, console_error};
 
-use super::platform::{self, Asked, describe, now_ms};
+use super::platform::{self, Asked, describe, now_ms, random_bytes};
 use crate::base::pause as pauses;
 use crate::base::pinned::{self, Versioned};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{CALL_PATIENCE_MS, CALL_PAUSES_MS, FAILED_CALLS_TOLD_MS};
 use crate::rpc::{
-    Answer, AppCall, AppResponse, ChannelCall, Delivered, Delivery, Follow, Inspected, Inspection, Notice, Noticed,
-    Probe, Probed, Refusal, RelayName, RelayObject, Response,
+    Answer, AppCall, AppResponse, ChannelCall, Delivered, Delivery, Failure, Follow, Inspected, Inspection, Notice,
+    Noticed, Probe, Probed, Refusal, RelayName, RelayObject, Response,
 };
 use crate::transport::comet::Verb;
 #[cfg(feature = "socketio")]
@@ -103,7 +103,13 @@ fn settle(asked: Option<Asked>, tell: Box<dyn FnOnce(Option<Vec<u8>>)>) {
     match asked {
         // Of its two functions a promise calls one.
         Some(asked) => {
-            let tell = Closure::once_into_js(move |answer: JsValue| tell(bytes(&answer)));
+            let tell = Closure::once_into_js(move |answer: JsValue| match bytes(&answer) {
+                Some(bytes) => tell(Some(bytes)),
+                None => match pause_behind(&answer) {
+                    0 => tell(None),
+                    pause_ms => platform::after(pause_ms, move || tell(None)),
+                },
+            });
             asked.then(&tell, &tell);
         }
         // The caller is still at what it does.
@@ -112,7 +118,19 @@ fn settle(asked: Option<Asked>, tell: Box<dyn FnOnce(Option<Vec<u8>>)>) {
 }
 
 async fn settled(asked: Option<Asked>) -> Option<Vec<u8>> {
-    bytes(&JsFuture::from(asked?.unchecked_into::<Promise>()).await.unwrap_or_else(|error| error))
+    let answer = JsFuture::from(asked?.unchecked_into::<Promise>()).await.unwrap_or_else(|error| error);
+    let bytes = bytes(&answer);
+    if bytes.is_none() {
+        pause(pause_behind(&answer)).await;
+    }
+    bytes
+}
+
+/// How long to wait behind a call that failed.
+fn pause_behind(error: &JsValue) -> u64 {
+    let is_overloaded = Reflect::get(error, &"overloaded".into()).is_ok_and(|said| said.is_truthy());
+    let failure = if is_overloaded { Failure::Overloaded } else { Failure::Lost };
+    failure.pause_ms(u64::from_le_bytes(random_bytes()))
 }
 
 /// Those of an answer. Anything else is what the platform says of a call that failed.
