@@ -302,12 +302,12 @@ fn members_leave_with_the_plain_channel_though_a_filtered_one_stays() {
     attach(&mut relay, 1, "room");
     attach(&mut relay, 1, &filtered("name"));
     let probe = Probe { channel: address().channel, connections: vec!["connection1".into()], occupancy: None };
-    assert_eq!(relay.probe(&probe, NOW_MS).0.missing, [] as [String; 0]);
     let enter = json!({"action": 14, "channel": "room", "msgSerial": 0, "presence": [{"action": 2, "clientId": "a"}]});
     let (ticket, _) = call(&send(&mut relay, 1, &enter.to_string()));
     let outcomes = vec![Outcome::Accepted { position: Position(1), count: 1 }];
     let published = Response::Published(Published { epoch: EPOCH.into(), outcomes });
     relay.answered(ticket, Some(Ok(published)), NOW_MS);
+    assert_eq!(relay.probe(&probe, NOW_MS).0.missing, [] as [String; 0]);
     let (_, request) = call(&send(&mut relay, 1, &json!({"action": 12, "channel": "room"}).to_string()));
     assert_eq!(connection_outcomes(&request), [ConnectionOutcome::Left]);
     assert_eq!(relay.probe(&probe, NOW_MS).0.missing, ["connection1"], "a filter keeps nobody present");

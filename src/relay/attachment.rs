@@ -35,6 +35,8 @@ pub struct Attachment {
     pub state: State,
     /// The connection may have members in the channel.
     pub present: bool,
+    /// It is from before the relay's memory, and what was to be told of its members may be lost with that.
+    pub is_recalled: bool,
     /// The syncs that it is being given.
     pub syncs: Each<Option<u64>>,
     /// It was told that there is something, and waits to learn what.
@@ -177,6 +179,7 @@ impl Attachment {
             params,
             state,
             present: false,
+            is_recalled: false,
             syncs: Each::default(),
             awaits_sync: Each::default(),
             fell_behind: false,

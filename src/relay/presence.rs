@@ -58,6 +58,7 @@ impl Relay {
         let item = self.item(socket, &name, PublishKey::Serial(frame.msg_serial), content)?;
         if self.mark_present(socket, &name) {
             self.touch(socket);
+            self.withdraw_others(socket, &name);
         } else {
             self.mark_ahead(socket, &name);
         }
@@ -150,6 +151,23 @@ impl Relay {
         }
     }
 
+    /// The connection has its first members here that this memory of the relay knows of. Those that it had before have
+    /// left, though the channel may not have been told.
+    fn withdraw_others(&mut self, socket: SocketId, name: &ChannelName) {
+        let is_recalled = self.attachment(socket, name).map(|attachment| std::mem::take(&mut attachment.is_recalled));
+        if is_recalled == Some(true) && !self.is_present_elsewhere(socket, name) {
+            self.tell_outcome(socket, name, ConnectionOutcome::Left);
+        }
+    }
+
+    /// Whether the connection has members on the channel by another name of that.
+    fn is_present_elsewhere(&self, socket: SocketId, name: &ChannelName) -> bool {
+        let Some(session) = self.sessions.get(&socket) else { return false };
+        let is_other = |other: &ChannelName| other != name && other.is_of(&name.owner());
+        session.attachments.iter().any(|(other, attachment)| attachment.present && is_other(other))
+            || self.ahead.get(&socket).is_some_and(|ahead| ahead.iter().any(is_other))
+    }
+
     /// An attachment has ended.
     pub(super) fn departed(
         &mut self,
@@ -199,14 +217,17 @@ impl Relay {
         (Probed { missing: self.missing(probe), local_occupancy }, self.finish())
     }
 
-    /// Which of these connections are not here, or not attached to the channel, or may not be present there any more:
-    /// what it was told of that may be lost.
+    /// Which of these connections are not here, or not attached to the channel, or have nobody there any more, or may
+    /// not: what it was told of that may be lost.
     fn missing(&self, probe: &Probe) -> Vec<String> {
         let is_here = |connection_id: &String| {
             let session = self.known.connections.get(connection_id).and_then(|socket| self.sessions.get(socket));
             session.is_some_and(|session| {
                 let may = |name: &ChannelName| session.grant.permits(name, Operations::PRESENCE);
-                session.attachments.keys().any(|name| may_have_members(name, &probe.channel) && may(name))
+                let has = |(name, attachment): (&ChannelName, &Attachment)| {
+                    attachment.present && may_have_members(name, &probe.channel) && may(name)
+                };
+                session.attachments.iter().any(has)
             })
         };
         probe.connections.iter().filter(|connection_id| !is_here(connection_id)).cloned().collect()

@@ -230,7 +230,8 @@ impl Record {
             };
             let attachment = Attachment::new(ask.modes, ask.params, State::Live { after: record.ahead });
             let view = View::of(&ask.name).ok()?;
-            let attachment = Attachment { present: record.present, view, row: number, ..attachment };
+            let present = record.present;
+            let attachment = Attachment { present, is_recalled: true, view, row: number, ..attachment };
             attachments.push((ask.name.clone(), attachment));
             checkpoints.push((ask.name, record.checkpoint));
         }

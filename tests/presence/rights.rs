@@ -66,6 +66,29 @@ fn a_member_that_may_not_be_present_any_more_leaves_though_nobody_tells_the_chan
     assert_eq!((world.present(), world.events(watcher)), (vec![], vec!["leave ann".to_owned()]));
 }
 
+/// Its relay forgets that, and whether it then enters as itself or not.
+#[test]
+fn what_was_entered_for_others_leaves_though_nobody_tells_the_channel() {
+    for (enters, channel_forgets) in [(false, false), (false, true), (true, false), (true, true)] {
+        let (mut world, bot, watcher) = member("*", &["ann"]);
+        world.authorize(bot, &["presence", "subscribe"], "*");
+        world.objects.held = Some(Vec::new());
+        world.authorize(bot, &["presence", "subscribe"], "bob");
+        world.forget_relay(0);
+        world.objects.lose_calls();
+        if channel_forgets {
+            world.forget_channel();
+        }
+        if enters {
+            world.act(bot, 1, 2, json!({}));
+        }
+        world.pass(GHOST_MAX_MS);
+        let here: &[&str] = if enters { &["bob"] } else { &[] };
+        assert_eq!(world.present(), here, "it enters: {enters}, the channel forgets: {channel_forgets}");
+        assert!(world.events(watcher).contains(&"leave ann".to_owned()));
+    }
+}
+
 /// The relay goes on to tell it, and what is said after it comes after it.
 #[test]
 fn what_was_entered_for_others_leaves_however_long_the_channel_cannot_be_told() {
