@@ -79,6 +79,16 @@ pub const REFUSED_SOCKETS: Rate = Rate { burst: 5_000, interval_ms: 100 };
 /// and an entry of the isolate's memory until that is collected. So many at once, then one per interval.
 pub const MISSING_APPS: Rate = Rate { burst: 20, interval_ms: 3_000 };
 
+/// The same of all addresses of an isolate that have had their own, so that a guesser shuts out nobody who shares its
+/// address: ids that come for the first time, and apart from these those that come again, as clients do. Awake for ten
+/// seconds each, that is 440 objects at most.
+pub const MISSING_APPS_SPARE: Rate = Rate { burst: 20, interval_ms: 50 };
+
+/// How long a router remembers an app that it did not ask for, and how many, between half and all of that: 4,000 ids of
+/// 64 bytes. A client comes again within 15 s, in which a guesser may name a hundred a second.
+pub const REFUSED_APP_KEPT_MS: u64 = 60 * 1_000;
+pub const REFUSED_APPS_MAX: usize = 4_000;
+
 /// Keys and addresses whose wrong secrets, and tokens, are counted, in one isolate: 2 × 10,000 × 250 bytes is 5 MB.
 pub const WRONG_SECRETS_MAX_KEYS: usize = 10_000;
 
