@@ -71,9 +71,15 @@ pub const WRONG_SECRETS: Rate = Rate { burst: 20, interval_ms: 3_000 };
 pub const WRONG_TOKENS: Rate = Rate { burst: 5_000, interval_ms: 10 };
 
 /// WebSockets of one address that are opened to say why nobody is let in. A client that does not close its end keeps
-/// the descriptors of one. Beyond, the upgrade is refused, of which a browser's page is told nothing. An audience of
-/// one address whose tokens are all wrong is told at once, as by [`WRONG_TOKENS`], and a larger one within minutes.
+/// the descriptors of one for a while. Beyond, the upgrade is refused, of which a browser's page is told nothing. An
+/// audience of one address whose tokens are all wrong is told at once, as by [`WRONG_TOKENS`], and a larger one within
+/// minutes.
 pub const REFUSED_SOCKETS: Rate = Rate { burst: 5_000, interval_ms: 100 };
+
+/// How long such a client has to close its end before the server ends the connection, where the runtime can, and how
+/// many are waited for at once: 5,000 × 2 KB is 10 MB.
+pub const REFUSED_SOCKET_MS: u64 = 10 * 1_000;
+pub const REFUSED_SOCKETS_AWAITED_MAX: usize = 5_000;
 
 /// Apps that there are not, asked for from one address: where apps can be made at run time each is an object's work,
 /// and an entry of the isolate's memory until that is collected. So many at once, then one per interval.

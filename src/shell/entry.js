@@ -93,6 +93,7 @@ export const Relay = objectOf('Relay');
 
 export default class extends WorkerEntrypoint {
   fetch(request) {
+    request.courtsideContext = this.ctx;
     return inside(() => built.fetch(request, this.env, this.ctx));
   }
 }

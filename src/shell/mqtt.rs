@@ -8,7 +8,7 @@ use futures_util::future::{Either, FutureExt, select};
 use js_sys::{ArrayBuffer, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::spawn_local;
-use worker::worker_sys::web_sys::{MessageEvent, Response as RawResponse};
+use worker::worker_sys::web_sys::{MessageEvent, Request as RawRequest, Response as RawResponse};
 use worker::{Delay, Env, EventStream, Response, Result, WebSocket, WebSocketPair, WebsocketEvent};
 
 use super::platform::{self, Socket, now_ms, random_id};
@@ -58,7 +58,9 @@ pub fn connect(knocker: Knocker, Arrival { raw, head }: &Arrival, env: &Env) -> 
     let pair = WebSocketPair::new()?;
     pair.server.accept()?;
     let (server, env, protocol) = (pair.server, env.clone(), knocker.protocol);
-    spawn_local(async move { serve(server, knocker, &env).await });
+    // Another name of the same: a method of its own makes it anew.
+    let raw: RawRequest = Clone::clone(raw);
+    spawn_local(async move { serve(server, &raw, knocker, &env).await });
     let response = Response::from_websocket(pair.client)?;
     if let Some(protocol) = protocol {
         response.headers().set(PROTOCOL, protocol)?;
@@ -116,7 +118,7 @@ impl<'a> Line<'a> {
     }
 }
 
-async fn serve(server: WebSocket, knocker: Knocker, env: &Env) {
+async fn serve(server: WebSocket, raw: &RawRequest, knocker: Knocker, env: &Env) {
     let Ok(mut client) = Line::of(&server) else { return };
     let mut gate = Gate::new(now_ms());
     let Knocker { address, is_secure, region, .. } = knocker;
@@ -135,7 +137,7 @@ async fn serve(server: WebSocket, knocker: Knocker, env: &Env) {
         }
     }
     told_by_socket(&address);
-    client.close();
+    platform::end(raw, client.raw());
 }
 
 /// A client of MQTT whose first packet is read: the response with its object's socket.

@@ -67,5 +67,29 @@ export function accept(state, id, done) {
   return server;
 }
 
+/** WebSockets that were refused and whose clients have not closed them. */
+let unclosed = 0;
+
+/**
+ * Ends the request of a WebSocket that was closed here, unless its client closes it soon: until then it keeps its
+ * descriptors. No more than `max` are waited for at once. Only the runtime of one's own server can end a request so.
+ */
+export function endUnclosed(request, socket, afterMs, max) {
+  const context = request.courtsideContext;
+  if (!context?.abort || unclosed >= max) return;
+  unclosed += 1;
+  context.waitUntil(new Promise((resolve) => {
+    const end = (finish) => {
+      if (timer === undefined) return;
+      clearTimeout(timer);
+      timer = undefined;
+      unclosed -= 1;
+      finish();
+    };
+    let timer = setTimeout(() => end(() => context.abort()), afterMs);
+    for (const event of ['close', 'error']) socket.addEventListener(event, () => end(resolve));
+  }));
+}
+
 /** Keeps bytes with a WebSocket. */
 export const save = (socket, record) => socket.serializeAttachment(record.slice());

@@ -9,6 +9,7 @@ use worker::{Env, Response, console_error};
 use super::config;
 use crate::base::maps;
 use crate::error;
+use crate::limits::{REFUSED_SOCKET_MS, REFUSED_SOCKETS_AWAITED_MAX};
 use crate::model::name::alphanumeric;
 use crate::protocol::Encoded;
 
@@ -46,6 +47,17 @@ extern "C" {
 
     #[wasm_bindgen(catch)]
     pub fn save(socket: &Socket, record: &[u8]) -> Result<(), JsValue>;
+
+    #[wasm_bindgen(catch, js_name = endUnclosed)]
+    fn end_unclosed(request: &RawRequest, socket: &Socket, after_ms: f64, max: usize) -> Result<(), JsValue>;
+}
+
+/// Closes a WebSocket of which no object holds an end, and sees that it ends though its client does not close it.
+pub fn end(request: &RawRequest, socket: &Socket) {
+    // Without effect where a frame said how to close.
+    let _ = socket.close(1000, "");
+    // If the runtime cannot, it ends with the client.
+    let _ = end_unclosed(request, socket, REFUSED_SOCKET_MS as f64, REFUSED_SOCKETS_AWAITED_MAX);
 }
 
 /// Notes at a request that it opened a WebSocket which no object holds: what stands before the worker counts them.

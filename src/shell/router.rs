@@ -319,13 +319,13 @@ async fn connect(arrival: &Arrival, env: &Env, way: Way) -> Result<RawResponse> 
                 told_by_socket(&head.address);
                 platform::mark_told(raw);
             }
-            way.refuse(&error).map(RawResponse::from)
+            way.refuse(raw, &error).map(RawResponse::from)
         }
     }
 }
 
 /// Whether one more client of this address may be told by a WebSocket why it is not let in. That keeps its descriptors
-/// until the client closes it, too, which one that means harm does not: the platform ends none by itself.
+/// until the client closes it, too, which one that means harm does not: it is ended then, see [`platform::end`].
 pub fn tells_by_socket(env: &Env, address: &str) -> bool {
     let has_part = address.is_empty() || REFUSED.with_borrow(|refused| refused.allows(address, now_ms()));
     has_part && config::has_room(env, false).is_ok()

@@ -1,6 +1,7 @@
 //! The ways by which connections come in: what each reads of its query, and how it says that it lets nobody in.
 
 use wasm_bindgen::{JsCast, JsValue};
+use worker::worker_sys::web_sys::Request as RawRequest;
 use worker::{Response, Result, WebSocketPair};
 
 use super::platform::{self, Socket, random_bytes};
@@ -40,10 +41,10 @@ impl Way {
     }
 
     /// Whatever is wrong is said in the protocol: a refused upgrade tells a browser nothing (protocol.md § 2).
-    pub fn refuse(&self, error: &ErrorInfo) -> Result<Response> {
+    pub fn refuse(&self, request: &RawRequest, error: &ErrorInfo) -> Result<Response> {
         match self {
-            Way::WebSocket(format) => refuse(error, Dialect::Frames(*format)),
-            Way::Door(door) => refuse(error, door.clone()),
+            Way::WebSocket(format) => refuse(request, error, Dialect::Frames(*format)),
+            Way::Door(door) => refuse(request, error, door.clone()),
             Way::Comet(..) => write_reply(comet::refused(error)),
             Way::Events { lines } => write_reply(events::refused(error, *lines, u64::from_le_bytes(random_bytes()))),
         }
@@ -51,13 +52,12 @@ impl Way {
 }
 
 /// Accepts, says what is wrong, and closes. What may pass is told as DISCONNECTED, so that the client tries again.
-fn refuse(error: &ErrorInfo, mut voice: impl Voice) -> Result<Response> {
+fn refuse(request: &RawRequest, error: &ErrorInfo, mut voice: impl Voice) -> Result<Response> {
     let pair = WebSocketPair::new()?;
     pair.server.accept()?;
     let frame = voice.say(&refusal(error));
     let socket: Socket = JsValue::from(pair.server.as_ref()).unchecked_into();
     platform::send(&[&socket], &frame);
-    // Without effect where the frame says how to close.
-    let _ = socket.close(1000, "");
+    platform::end(request, &socket);
     Response::from_websocket(pair.client)
 }
