@@ -85,8 +85,9 @@ impl<S: Store + RelayStore> Host<S> {
 
     pub(super) fn enter_watched(&mut self, entrants: Vec<Entrant>, answer: Answer<AppResponse>) {
         let is_crowded = answer.as_ref().is_err_and(|error| error.is(Code::RateLimited));
+        // An answer that cannot be stored is no reason to do without it: it may be that somebody is banned.
+        let is_unreachable = answer.as_ref().is_err_and(|error| error.status_code >= 500);
         let begun = self.begin_watch(answer);
-        let is_unreachable = begun.as_ref().is_err_and(|error| error.status_code >= 500);
         for entrant in entrants {
             match &begun {
                 Ok(()) => self.enter(entrant),
