@@ -23,7 +23,15 @@ impl<S: Store + RelayStore> Host<S> {
         let configured = self.settings.apps.as_ref().map_err(Clone::clone)?.get(app);
         let is_watched = configured.is_none() || has_clients;
         let is_known = self.relay.as_ref().is_some_and(Relay::is_watching);
-        Ok(is_watched && !is_known && self.store.watch().map_err(failed)?.is_none_or(|watch| watch.ticket.is_none()))
+        Ok(is_watched && !is_known && self.known_ticket().map_err(failed)?.is_none())
+    }
+
+    /// The watch that is stored, unless this memory does not know what it says: a write that failed may have been done.
+    fn known_ticket(&mut self) -> Result<Option<u64>, StoreError> {
+        match &self.relay {
+            Some(relay) if !relay.is_watching() => Ok(None),
+            _ => Ok(self.store.watch()?.and_then(|watch| watch.ticket)),
+        }
     }
 
     /// Whether a client may come in though the app can't say whom it keeps out. One of the deployment's own never ends,
@@ -78,7 +86,7 @@ impl<S: Store + RelayStore> Host<S> {
 
     fn watched(&mut self, watching: Watching) -> Result<(), StoreError> {
         // Clients that came together all asked; the app tells of the last watch only.
-        let known = self.store.watch()?.and_then(|watch| watch.ticket);
+        let known = self.known_ticket()?;
         if known.is_some_and(|known| known > watching.watched.ticket) {
             return Ok(());
         }
