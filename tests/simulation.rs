@@ -32,6 +32,7 @@ mod support {
     pub mod replica;
     pub mod requests;
     pub mod revisions;
+    pub mod sanctions;
     pub mod story;
     pub mod subscription;
     pub mod vcdiff;

@@ -37,7 +37,7 @@ pub fn change(world: &mut World, client: usize, publishes: &mut u64) -> Vec<Pres
     let changes = match world.random.below(10) {
         0..3 if has_objects => vec![(tag, operate(world, channel))],
         3..6 if !recent.is_empty() => revise(world, publishes, &recent),
-        6.. if !recent.is_empty() => vec![(tag.clone(), annotate(world, &tag, &recent))],
+        6.. if !recent.is_empty() => vec![(tag.clone(), annotate(world, client, &tag, &recent))],
         _ => return Vec::new(),
     };
     let client = &mut world.homes[client].client;
@@ -62,7 +62,8 @@ fn revise(world: &mut World, publishes: &mut u64, recent: &[(Target, String)]) -
     (0..count).map(|_| one()).collect()
 }
 
-fn annotate(world: &mut World, tag: &str, recent: &[(Target, String)]) -> (Value, usize) {
+fn annotate(world: &mut World, client: usize, tag: &str, recent: &[(Target, String)]) -> (Value, usize) {
+    let name = world.homes[client].pass.as_ref().map(|pass| pass.name.clone());
     let random = &mut world.random;
     let (_, serial) = random.pick(recent).clone();
     let count = random.between(1, 3) as usize;
@@ -70,7 +71,7 @@ fn annotate(world: &mut World, tag: &str, recent: &[(Target, String)]) -> (Value
         let kind = *random.pick(&TYPES);
         let mut annotation = json!({
             "action": u8::from(random.chance(300)), "type": kind, "messageSerial": serial, "data": tag,
-            "name": *random.pick(&["a", "b", "c"]), "clientId": format!("client{}", random.below(4)),
+            "name": *random.pick(&["a", "b", "c"]), "clientId": name.clone().unwrap_or_else(|| format!("client{}", random.below(4))),
         });
         if kind == "r:multiple.v1" {
             annotation["count"] = json!(random.between(1, 3));
@@ -103,7 +104,7 @@ pub fn check_messages(world: &World, channel: usize, history: &HistoryPage) -> u
     }
     let mut checked = 0;
     for home in &world.homes {
-        let attached = home.client.subscriptions.iter().filter(|at| at.channel == channel && at.wanted);
+        let attached = home.client.subscriptions.iter().filter(|at| at.channel == channel && at.is_attached());
         for at in attached {
             let silent = home.client.silent(at);
             let heard = |logged: &Logged| silent.is_none() || logged.connection_id.as_deref() != silent;

@@ -13,7 +13,7 @@ use super::frames::{Frame, action};
 use super::ledger::Ledger;
 use super::presence::ENTER;
 use super::publish::{Act, Publish, message};
-use super::subscription::{State, Subscription};
+use super::subscription::{FORBIDDEN, State, Subscription};
 
 /// The client gives up waiting for a frame that answers it.
 const REQUEST_TIMEOUT_MS: u64 = 10_000;
@@ -32,6 +32,7 @@ const SURELY_KNOWN_MS: u64 = 90_000;
 pub const TRANSIENT: [u32; 4] = [50_000, 50_001, 50_003, 42_911];
 
 const NOT_ATTACHED: u32 = 91_001;
+const TOKEN_REVOKED: u32 = 40_141;
 
 /// What a client does to its transport.
 #[derive(Debug)]
@@ -80,10 +81,27 @@ pub struct Client {
     closing: bool,
     /// The publishes that were acknowledged, to repeat some.
     pub published: Vec<Publish>,
-    /// Clocks are set so far forward that the server gives up at once what it should try for a while.
+    /// The server may give up at once what it should try for a while: clocks are set far forward, or it was banned.
     pub unsteady: bool,
     /// No fault is about: whatever times out now hangs.
     pub calm: bool,
+    /// What it may be refused, and whether it was kept out since it was connected last.
+    barred: Barred,
+    was_barred: bool,
+}
+
+/// What a client may be refused.
+#[derive(Clone, Debug, Default)]
+pub struct Barred {
+    pub token: bool,
+    pub app: bool,
+    pub channels: Vec<bool>,
+}
+
+impl Barred {
+    pub fn is_off(&self, channel: usize) -> bool {
+        self.app || self.channels.get(channel).is_some_and(|is_off| *is_off)
+    }
 }
 
 impl Client {
@@ -107,6 +125,8 @@ impl Client {
             published: Vec::new(),
             unsteady: false,
             calm: false,
+            barred: Barred::default(),
+            was_barred: false,
         }
     }
 
@@ -209,7 +229,14 @@ impl Client {
         match frame.action {
             action::HEARTBEAT => Vec::new(),
             action::CONNECTED => self.connected(frame, now_ms, ledger),
-            action::DISCONNECTED => self.hang_up(now_ms),
+            action::DISCONNECTED => {
+                let is_revoked = frame.error_code() == Some(TOKEN_REVOKED);
+                assert!(!is_revoked || self.barred.token, "a token is void that nobody revoked");
+                self.hang_up(now_ms)
+            }
+            // It comes back with another when this one is void.
+            action::AUTH if self.barred.token => Vec::new(),
+            action::ERROR => self.banned(frame, now_ms),
             action::CLOSED if self.closing => self.hang_up(now_ms),
             action::ACK => self.acknowledged(frame, ledger),
             action::NACK => self.refused(frame),
@@ -229,7 +256,7 @@ impl Client {
         let was_tried = self.key.is_some();
         assert_eq!(frame.error.is_some(), was_tried && !is_resumed, "CONNECTED says what became of the resume");
         assert!(
-            is_resumed || !was_tried || self.alive_ms + SURELY_RESUMABLE_MS < now_ms,
+            is_resumed || !was_tried || self.was_barred || self.alive_ms + SURELY_RESUMABLE_MS < now_ms,
             "a resume is refused with {:?} that should be possible",
             frame.error_code()
         );
@@ -238,7 +265,7 @@ impl Client {
             let without_echo = self.subscriptions.iter_mut().filter(|at| !self.echo || at.no_echo);
             without_echo.for_each(|at| at.goes_on_without(before));
         }
-        self.transport = Transport::Connected;
+        (self.transport, self.was_barred) = (Transport::Connected, self.barred.app);
         (self.key, self.connection_id, self.alive_ms) = (Some(key.clone()), frame.connection_id.clone(), now_ms);
         if !is_resumed {
             self.renumber();
@@ -300,9 +327,39 @@ impl Client {
         let settled = self.settle(frame);
         // Sent again to a channel that was left meanwhile.
         let is_elsewhere = code == NOT_ATTACHED && settled.iter().all(|waiting| waiting.publish.act.is_some());
-        assert!(is_elsewhere || TRANSIENT.contains(&code), "a publish is refused: {frame:?}");
-        assert!(is_elsewhere || !self.calm, "nothing fails any more, yet a publish does: {frame:?}");
+        let is_off = |waiting: &Unacknowledged| self.barred.is_off(waiting.publish.channel);
+        let is_banned = code == FORBIDDEN && settled.iter().all(is_off);
+        let is_right = is_elsewhere || is_banned;
+        assert!(is_right || TRANSIENT.contains(&code), "a publish is refused: {frame:?}");
+        assert!(is_right || !self.calm, "nothing fails any more, yet a publish does: {frame:?}");
         Vec::new()
+    }
+
+    /// It is kept out, or off a channel.
+    fn banned(&mut self, frame: &Frame, now_ms: u64) -> Vec<PresenceUpdate> {
+        assert_eq!(frame.error_code(), Some(FORBIDDEN), "a client gets {frame:?}");
+        let Some(name) = &frame.channel else {
+            assert!(self.barred.app, "it is sent away, and was not banned");
+            self.closing = true;
+            let updates = self.hang_up(now_ms);
+            self.connect_at_ms = now_ms + 2_000;
+            return updates;
+        };
+        let at = self.subscriptions.iter_mut().find(|at| at.name == *name).expect("only channels that were asked for");
+        assert!(self.barred.is_off(at.channel), "{name} fails, and it was not banned there");
+        at.detached(Some(FORBIDDEN), now_ms);
+        Vec::new()
+    }
+
+    pub fn may_be_barred(&mut self, barred: Barred) {
+        self.was_barred |= barred.app;
+        // What was refused, unknown to it, may be taken when it is sent again.
+        self.unsteady |= barred.channels.contains(&true);
+        self.barred = barred;
+    }
+
+    pub fn is_connected(&self) -> bool {
+        self.transport == Transport::Connected
     }
 
     /// What an ACK or NACK completes: the oldest, without gaps, and never what isn't open.
@@ -372,12 +429,20 @@ impl Client {
     }
 
     /// What is still open when all should be done.
-    pub fn unfinished(&self, ledger: &Ledger) -> Option<String> {
+    pub fn unfinished(&self, barred: &Barred, ledger: &Ledger) -> Option<String> {
+        if barred.token || barred.app {
+            return None;
+        }
         if self.transport != Transport::Connected || !self.unacknowledged.is_empty() {
             return Some(format!("{:?}, owed {:?}", self.transport, self.unacknowledged));
         }
         let lacks = |subscription: &&Subscription| subscription.lacks(self.silent(subscription), ledger);
-        self.subscriptions.iter().find(lacks).map(|subscription| format!("{subscription:?} lacks something"))
+        let may_lack = |at: &&Subscription| !barred.is_off(at.channel);
+        self.subscriptions
+            .iter()
+            .filter(may_lack)
+            .find(lacks)
+            .map(|subscription| format!("{subscription:?} lacks something"))
     }
 
     /// Whose messages a subscription is not told: its own connection's, where it wants it so.

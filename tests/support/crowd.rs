@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use courtside::limits::{GRACE_MS, LINK_PROBE_MS, LINK_STALL_MS, LINK_TAKING_MAX_MS};
+use courtside::limits::{GRACE_MS, LINK_PROBE_MS, LINK_STALL_MS, LINK_TAKING_MAX_MS, OCCUPANCY_INTERVAL_MS};
 use courtside::object::{self, CallerId};
 use courtside::rpc::{ChannelCall, Occupancy, Request, Rules, Wanted};
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ const SOON_MS: u64 = 2_000;
 pub fn part_with_one(world: &mut World, pass: impl Fn(&mut World, u64)) {
     let Some((client, at)) = pick(world) else { return };
     let (name, channel) = (world.homes[client].client.subscriptions[at].name.clone(), at_channel(world, client, at));
-    let act = Some(Act { action: ENTER, client_id: "parting".to_owned(), known: None });
+    let act = Some(Act { action: ENTER, client_id: world.name_of(client, "parting".to_owned()), known: None });
     let publish = Publish { name, channel, tag: "parting".to_owned(), messages: 0, own_id: false, act, change: None };
     let updates = world.homes[client].client.publish(publish, false);
     world.perform(client, updates);
@@ -95,13 +95,16 @@ pub fn check_occupancy(world: &mut World, pass: impl Fn(&mut World, u64)) {
         let input = Input::Object(object::Input::Call { caller, call });
         world.after(1, Event::Turn { host: channel, life: None, input });
     }
-    pass(world, SOON_MS);
+    // What a channel that slept hears from one relay after another is told once an interval.
+    pass(world, SOON_MS + OCCUPANCY_INTERVAL_MS);
     for channel in 0..world.channels {
         let truth = truth(world, channel);
         let counted = world.counted.get(&channel).map(told);
         assert_eq!(counted.as_ref(), Some(&truth), "channel {channel} counts wrong");
         for (index, home) in world.homes.iter().enumerate() {
-            for at in home.client.subscriptions.iter().filter(|at| at.channel == channel && at.listens && at.wanted) {
+            for at in
+                home.client.subscriptions.iter().filter(|at| at.channel == channel && at.listens && at.is_attached())
+            {
                 assert_eq!(at.told.as_ref(), Some(&truth), "client {index} is told wrong at {}", at.name);
             }
         }

@@ -35,6 +35,8 @@ pub struct Ledger {
     pub latest_ms: u64,
     /// The world's time.
     pub now_ms: u64,
+    /// Publishes that nobody sent who may.
+    pub forbidden: HashSet<String>,
 }
 
 /// A message: its publish, and which of it.
@@ -135,7 +137,7 @@ pub fn index_of(text: &str) -> usize {
 impl Ledger {
     pub fn new(kinds: &[Kind]) -> Ledger {
         let books = kinds.iter().map(|kind| Book { kind: *kind, ..Book::default() }).collect();
-        Ledger { books, latest_ms: 0, now_ms: 0 }
+        Ledger { books, ..Ledger::default() }
     }
 
     pub fn book(&self, channel: usize) -> &Book {
@@ -148,7 +150,10 @@ impl Ledger {
         let book = &mut self.books[channel];
         for entry in row.entries.entries().expect("rows are written whole") {
             assert!(entry.position <= row.position, "a row holds an entry beyond its position");
-            book.log(Logged::of(entry, now_ms), latest_ms);
+            let logged = Logged::of(entry, now_ms);
+            let is_forbidden = self.forbidden.contains(&logged.tag);
+            assert!(!is_forbidden, "{} is published by who may not", logged.tag);
+            book.log(logged, latest_ms);
         }
     }
 

@@ -180,8 +180,14 @@ impl World {
             }
             match update {
                 PresenceUpdate::Connect { resume } => self.connect(client, resume),
-                PresenceUpdate::Send(frame) if self.is_over_http(client) => self.post(client, &frame),
+                PresenceUpdate::Send(frame) if self.is_over_http(client) => {
+                    self.note_publish(&frame, false);
+                    self.post(client, &frame);
+                }
                 PresenceUpdate::Send(frame) => {
+                    if self.homes[client].pass.is_none() {
+                        self.note_publish(&frame, false);
+                    }
                     let format = self.homes[client].format;
                     let bytes = frames::write(&frame, format);
                     self.send_to_server(client, |link| Input::Frame { link, bytes, format });
@@ -203,10 +209,11 @@ impl World {
             link,
             Link { owner: Owner::Client(client), host, mode, key: None, to_server_ms: now_ms, to_client_ms: now_ms },
         );
+        let grant = self.show_pass(client, link);
         let home = &self.homes[client];
         let format = if over_http { Format::Json } else { home.format };
         let opening = Opening {
-            grant: grant(),
+            grant,
             format,
             earlier_objects: earlier_names::has_them(client),
             stays_attached: home.client.stays_attached,
@@ -272,6 +279,7 @@ impl World {
             earlier_names::read(&mut frame.state);
         }
         note(self.now_ms, format_args!("client {client} <- {frame}"));
+        self.note_barred(client);
         let updates = self.homes[client].client.receive(&frame, self.now_ms, &mut self.ledger);
         self.perform(client, updates);
     }

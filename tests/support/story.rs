@@ -54,6 +54,9 @@ pub struct Tally {
     /// Summaries, and entries of objects' maps, that are right at the end.
     pub summaries: usize,
     pub objects: usize,
+    /// Revocations and bans, and who is out at the end.
+    pub sanctions: usize,
+    pub out: usize,
 }
 
 pub fn run(seed: u64) -> Tally {
@@ -67,6 +70,7 @@ pub fn run(seed: u64) -> Tally {
     let clients = if is_wide { random.between(12, 20) } else { random.between(2, 6) } as usize;
     let busy_ms: Vec<u64> = (0..random.between(1, 3)).map(|_| random.between(3_000, 20_000)).collect();
     let mut world = World::new(random, weather, &kinds, relays);
+    world.sanctions.operates = world.random.chance(300);
     for _ in 0..clients {
         add_client(&mut world, &kinds, relays);
     }
@@ -153,6 +157,9 @@ fn add_client(world: &mut World, kinds: &[Kind], relays: usize) {
 fn moment(world: &mut World, client: usize, publishes: &mut u64) {
     if world.random.chance(100) {
         fault(world);
+    }
+    if world.sanctions.operates && world.random.chance(12) {
+        world.sanction();
     }
     let now_ms = world.now_ms;
     if !world.homes[client].client.is_busy() {
@@ -251,6 +258,7 @@ fn act(world: &mut World, client: usize, publishes: &mut u64) -> Vec<PresenceUpd
     *publishes += 1;
     let action = *world.random.pick(&[ENTER, ENTER, UPDATE, LEAVE]);
     let client_id = format!("c{client}m{}", world.random.below(3));
+    let client_id = world.name_of(client, client_id);
     let at = world.random.below(4) as usize;
     let Some(subscription) = world.homes[client].client.settled(at) else { return Vec::new() };
     if subscription.state != State::Attached || subscription.filter.is_some() {
@@ -300,6 +308,7 @@ fn settle(world: &mut World) {
     world.settle_listeners();
     world.settle_guests();
     world.adversaries_leave();
+    world.end_sanctions();
     world.run_until(world.now_ms + CALM_MS / 2, |world, client| rest(world, client, 2_000));
     // Or nothing is news any more: whoever was not told then, or lost it, must have been told again.
     if world.random.chance(500) {
@@ -334,8 +343,10 @@ fn pass(world: &mut World, ms: u64) {
 
 fn reckon(world: &mut World) -> Tally {
     let mut tally = Tally::default();
+    tally.sanctions += world.sanctions.count;
+    tally.out += world.check_sanctions();
     for (index, home) in world.homes.iter().enumerate() {
-        if let Some(open) = home.client.unfinished(&world.ledger) {
+        if let Some(open) = home.client.unfinished(&world.barred(index), &world.ledger) {
             panic!("client {index} has not come to rest: {open}");
         }
         tally.received += home.client.subscriptions.iter().map(|at| at.received).sum::<usize>();
@@ -422,7 +433,7 @@ fn check_presence(world: &World, channel: usize) -> usize {
     let set: BTreeMap<Key, String> = world.hosts[channel].disk().present();
     for (index, home) in world.homes.iter().enumerate() {
         let client = &home.client;
-        for at in client.subscriptions.iter().filter(|at| at.has_presence_of(channel) && at.wanted) {
+        for at in client.subscriptions.iter().filter(|at| at.has_presence_of(channel) && at.is_attached()) {
             assert_eq!(at.view.present(), set, "client {index} sees another set at {}", at.name);
             for (client_id, (connection_id, _)) in &at.view.mine {
                 let is_there = set.contains_key(&(connection_id.clone(), client_id.clone()));

@@ -23,6 +23,9 @@ use super::views::Views;
 /// How long a read of the log is under way, at most.
 const READ_MAX_MS: u64 = 20_000;
 
+/// The error of who is banned.
+pub const FORBIDDEN: u32 = 40_300;
+
 /// The action of a message that says what annotations come to.
 const SUMMARY: u8 = 4;
 
@@ -148,6 +151,10 @@ impl Subscription {
         self.channel == channel && self.filter.is_none()
     }
 
+    pub fn is_attached(&self) -> bool {
+        self.wanted && self.state == State::Attached
+    }
+
     pub fn waits_since(&self) -> Option<u64> {
         self.asked.as_ref().map(|asked| asked.since_ms)
     }
@@ -223,7 +230,7 @@ impl Subscription {
                 assert!(code.is_some(), "{} is detached without having asked for it, or a reason", self.name);
                 self.state = State::Detached;
                 self.crossed.extend(self.asked.take().map(|asked| asked.serial));
-                self.retry_at_ms = now_ms + 1_000;
+                self.retry_at_ms = now_ms + if code == Some(FORBIDDEN) { 3_000 } else { 1_000 };
             }
         }
     }

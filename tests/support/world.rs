@@ -11,7 +11,7 @@ use courtside::model::Format;
 use courtside::model::name::ChannelName;
 use courtside::object::{self, AppInput, CallerId, Question, Timer};
 use courtside::protocol::Encoded;
-use courtside::rpc::{Address, Occupancy, RelayName, Response};
+use courtside::rpc::{Address, Occupancy, RelayName, Response, Watching};
 
 use super::adversary::Adversary;
 use super::app::AppObject;
@@ -23,6 +23,7 @@ use super::ledger::{Kind, Ledger};
 use super::listening::Ear;
 use super::network::{Call, Link, Reply, Said};
 use super::random::Random;
+use super::sanctions::{self, Pass, Sanctions};
 use super::trace::note;
 use super::weather::Weather;
 
@@ -36,6 +37,8 @@ pub struct World {
     pub now_ms: u64,
     pub random: Random,
     pub weather: Weather,
+    /// Before it was calm.
+    pub(super) weather_at_first: Weather,
     /// A channel's object whose deliveries don't reach an object, for a long time.
     pub cut: Option<(usize, usize)>,
     /// Boxed, for a tree moves its values about.
@@ -60,6 +63,7 @@ pub struct World {
     pub counted: HashMap<usize, Occupancy>,
     pub(super) last_id: u64,
     pub ledger: Ledger,
+    pub sanctions: Sanctions,
     /// The objects of each channel that anyone had to do with.
     pub objects: Vec<Vec<String>>,
 }
@@ -70,6 +74,7 @@ pub struct Home {
     pub(super) host: usize,
     pub(super) format: Format,
     pub(super) link: Option<LinkId>,
+    pub pass: Option<Pass>,
 }
 
 #[derive(Debug)]
@@ -91,6 +96,12 @@ pub(super) enum Event {
     },
     Wake {
         host: usize,
+    },
+    /// An object has stored what the app said when its watch began.
+    Watches {
+        host: usize,
+        crashes: u64,
+        watching: Box<Watching>,
     },
     ToClient {
         link: LinkId,
@@ -144,6 +155,7 @@ impl World {
         World {
             now_ms: 0,
             random,
+            weather_at_first: weather.clone(),
             weather,
             cut: None,
             queue: BTreeMap::new(),
@@ -163,14 +175,17 @@ impl World {
             counted: HashMap::new(),
             last_id: 0,
             ledger: Ledger::new(kinds),
+            sanctions: Sanctions::default(),
             objects: vec![vec!["root".to_owned()]; kinds.len()],
         }
     }
 
     pub fn add_client(&mut self, client: Client, host: usize, format: Format) {
         let at_ms = self.random.below(500);
-        self.homes.push(Home { client, host, format, link: None });
-        self.after(at_ms, Event::ClientTick { client: self.homes.len() - 1 });
+        self.homes.push(Home { client, host, format, link: None, pass: None });
+        let client = self.homes.len() - 1;
+        self.name_client(client);
+        self.after(at_ms, Event::ClientTick { client });
     }
 
     pub(super) fn after(&mut self, delay_ms: u64, event: Event) {
@@ -211,6 +226,7 @@ impl World {
             (self.now_ms, self.ledger.now_ms) = (at_ms, at_ms);
             match *event {
                 Event::ClientTick { client } => {
+                    self.note_barred(client);
                     let updates = self.homes[client].client.tick(at_ms, &self.ledger);
                     self.perform(client, updates);
                     act(self, client);
@@ -239,6 +255,7 @@ impl World {
             }
             Event::App { input, .. } => self.app_turn(input),
             Event::Wake { host } => self.alarm(host),
+            Event::Watches { host, crashes, watching } => self.watches(host, crashes, *watching),
             Event::ToClient { link, frame } => self.client_gets(link, &frame),
             Event::Body { host, life, body } => self.client_takes(host, life, body),
             Event::LinkDown { link } => self.link_down(link),
@@ -256,6 +273,8 @@ impl World {
         }
         let clock_ms = self.clock_ms(host);
         note(self.now_ms, format_args!("object {host} <- {input}"));
+        self.note_input(host, &input);
+        let watching = sanctions::watching(&input).filter(|_| self.sanctions.operates);
         let object = &mut self.hosts[host];
         object.disk_mut().failures = self.weather.fail_disk;
         let is_alarm = matches!(input, Input::Object(object::Input::Alarm));
@@ -271,6 +290,10 @@ impl World {
             let at_ms = (self.now_ms + delay_ms).max(self.hosts[host].synced_at_ms);
             self.hosts[host].synced_at_ms = at_ms;
             self.at(at_ms, Event::Synced { host, crashes });
+        }
+        if let Some(watching) = watching {
+            let stored_at_ms = self.hosts[host].synced_at_ms.max(self.now_ms);
+            self.note_watch(host, watching, stored_at_ms);
         }
         self.start_timers(host, turned.started);
         self.wake_later(host, alarm_ms, clock_ms);
@@ -316,11 +339,15 @@ impl World {
         for (life, output) in self.hosts[host].release() {
             self.leave(host, life, output);
         }
+        self.sanctions.learn();
     }
 
     fn leave(&mut self, host: usize, life: u64, output: Output) {
         match output {
-            Output::Frame { link, frame } => self.send_to_client(link, frame),
+            Output::Frame { link, frame } => {
+                self.judge_frame(host, link, &frame);
+                self.send_to_client(link, frame);
+            }
             Output::Body(body) => self.send_body(host, life, body),
             Output::Close { link } => {
                 if let Some(at_ms) = self.links.get(&link).map(|link| link.to_client_ms) {
@@ -335,7 +362,12 @@ impl World {
             {
                 self.counted.extend(self.counting.remove(&id).map(|channel| (channel, counts.occupancy)));
             }
-            Output::Answer { id, reply } => self.answer(id, reply.into()),
+            Output::Answer { id, reply } => {
+                if let object::Reply::Noticed(noticed) = &reply {
+                    self.sanctions.note_noticed(id, noticed.as_ref().ok().copied());
+                }
+                self.answer(id, reply.into());
+            }
         }
     }
 
@@ -446,6 +478,6 @@ fn app() -> Rc<App> {
         })
     };
     let namespaces: Vec<_> = KINDS.iter().enumerate().map(namespace).collect();
-    let app = serde_json::json!({"id": "demo", "keys": [{"name": "key", "secret": "local-only", "pusher": true}], "namespaces": namespaces});
+    let app = serde_json::json!({"id": "demo", "keys": [{"name": "key", "secret": "local-only", "pusher": true, "revocableTokens": true}], "namespaces": namespaces});
     Rc::new(serde_json::from_value(app).expect("an app"))
 }
