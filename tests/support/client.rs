@@ -262,7 +262,7 @@ impl Client {
         );
         let is_known = self.alive_ms + SURELY_KNOWN_MS > now_ms;
         if let Some(before) = self.connection_id.as_ref().filter(|_| !is_resumed) {
-            let without_echo = self.subscriptions.iter_mut().filter(|at| !self.echo || at.no_echo);
+            let without_echo = self.subscriptions.iter_mut().filter(|at| !self.echo || at.options.no_echo);
             without_echo.for_each(|at| at.goes_on_without(before));
         }
         (self.transport, self.was_barred) = (Transport::Connected, self.barred.app);
@@ -378,7 +378,7 @@ impl Client {
         match frame.action {
             action::ATTACHED => {
                 let flags = (frame.flags & RESUMED != 0, frame.flags & HAS_BACKLOG != 0);
-                let silent = connection_id.filter(|_| !self.echo || subscription.no_echo);
+                let silent = connection_id.filter(|_| !self.echo || subscription.options.no_echo);
                 subscription.attached(frame, flags, silent, ledger);
                 return self.enter_again(name);
             }
@@ -391,7 +391,7 @@ impl Client {
             action::SYNC => subscription.sync(frame, connection_id),
             action::OBJECT_SYNC => subscription.sync_objects(frame),
             _ => {
-                let silent = connection_id.filter(|_| !self.echo || subscription.no_echo);
+                let silent = connection_id.filter(|_| !self.echo || subscription.options.no_echo);
                 match frame.action {
                     action::PRESENCE => subscription.presence(frame, silent, connection_id, ledger),
                     action::ANNOTATION => subscription.annotations(frame, silent, ledger),
@@ -447,7 +447,7 @@ impl Client {
 
     /// Whose messages a subscription is not told: its own connection's, where it wants it so.
     pub fn silent(&self, subscription: &Subscription) -> Option<&str> {
-        self.connection_id.as_deref().filter(|_| !self.echo || subscription.no_echo)
+        self.connection_id.as_deref().filter(|_| !self.echo || subscription.options.no_echo)
     }
 
     /// A subscription that is settled and may change.

@@ -102,8 +102,11 @@ pub fn check_occupancy(world: &mut World, pass: impl Fn(&mut World, u64)) {
         let counted = world.counted.get(&channel).map(told);
         assert_eq!(counted.as_ref(), Some(&truth), "channel {channel} counts wrong");
         for (index, home) in world.homes.iter().enumerate() {
-            for at in
-                home.client.subscriptions.iter().filter(|at| at.channel == channel && at.listens && at.is_attached())
+            for at in home
+                .client
+                .subscriptions
+                .iter()
+                .filter(|at| at.channel == channel && at.options.listens && at.is_attached())
             {
                 assert_eq!(at.told.as_ref(), Some(&truth), "client {index} is told wrong at {}", at.name);
             }

@@ -1,5 +1,6 @@
 //! The protocol's frames as a client reads and writes them: its own decoding, independent of the server's encoding.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use courtside::model::Format;
@@ -23,6 +24,7 @@ pub struct Frame {
     pub msg_serial: Option<u64>,
     pub count: Option<u64>,
     pub flags: u32,
+    pub params: BTreeMap<String, String>,
     pub messages: Vec<Message>,
     pub presence: Vec<Event>,
     pub annotations: Vec<Value>,

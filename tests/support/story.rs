@@ -123,9 +123,9 @@ fn add_client(world: &mut World, kinds: &[Kind], relays: usize) {
     for channel in channels {
         let name = channel_name(channel, kinds[channel]);
         let mut plain = Subscription::new(name.clone(), channel, random.chance(800));
-        plain.no_echo = random.chance(100);
-        plain.listens = random.chance(300);
-        plain.wants_deltas = random.chance(400);
+        plain.options.no_echo = random.chance(100);
+        plain.options.listens = random.chance(300);
+        plain.options.wants_deltas = random.chance(400);
         if random.chance(400) {
             plain.wants_all(kinds[channel].mutable);
         }
@@ -133,7 +133,7 @@ fn add_client(world: &mut World, kinds: &[Kind], relays: usize) {
         if random.chance(200) {
             let mut qualified = Subscription::new(format!("[?rewind=4]{name}"), channel, true);
             qualified.rewind = Some(4);
-            qualified.wants_deltas = random.chance(400);
+            qualified.options.wants_deltas = random.chance(400);
             if random.chance(300) {
                 qualified.wants_all(kinds[channel].mutable);
             }
@@ -182,11 +182,22 @@ fn moment(world: &mut World, client: usize, publishes: &mut u64) {
 }
 
 fn rest(world: &mut World, client: usize, longest_ms: u64) {
+    end_deafness(world, client);
     if world.random.chance(30) {
         fault(world);
     }
     let delay_ms = world.random.between(100, longest_ms);
     world.tick_client_after(client, delay_ms);
+}
+
+/// Everybody listens in the end.
+fn end_deafness(world: &mut World, client: usize) {
+    let now_ms = world.now_ms;
+    let World { homes, ledger, .. } = world;
+    let client_of = &mut homes[client].client;
+    let count = client_of.subscriptions.len();
+    let frames: Vec<_> = (0..count).filter_map(|at| client_of.settled(at)?.end_deafness(now_ms, ledger)).collect();
+    world.perform(client, frames.into_iter().map(PresenceUpdate::Send).collect());
 }
 
 fn is_connected(world: &World, client: usize) -> bool {
@@ -239,11 +250,16 @@ fn repeat(world: &mut World, client: usize) -> Vec<PresenceUpdate> {
 
 fn attach_or_detach(world: &mut World, client: usize) -> Vec<PresenceUpdate> {
     let now_ms = world.now_ms;
-    let (at, again) = (world.random.below(4) as usize, world.random.chance(500));
-    let World { homes, ledger, .. } = world;
+    let (at, again) = (world.random.below(4) as usize, world.random.chance(600));
+    let changes = world.random.chance(700);
+    let World { homes, ledger, random, .. } = world;
     let Some(subscription) = homes[client].client.settled(at) else { return Vec::new() };
     let frame = match subscription.state {
-        State::Attached if again => subscription.attach(now_ms, ledger),
+        State::Attached if again => {
+            let is_mutable = ledger.book(subscription.channel).kind().mutable;
+            let changed = if changes { subscription.set_options(random, is_mutable, now_ms, ledger) } else { None };
+            changed.unwrap_or_else(|| subscription.attach(now_ms, ledger))
+        }
         State::Attached => subscription.detach(now_ms),
         _ => {
             subscription.wanted = true;

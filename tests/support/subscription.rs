@@ -2,9 +2,8 @@
 //! order from where it began, or from where a gap was announced.
 
 mod changed;
+mod options;
 mod order;
-
-use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -19,6 +18,7 @@ use super::presence::View;
 use super::replica::Replica;
 use super::vcdiff;
 use super::views::Views;
+pub use options::Options;
 
 /// How long a read of the log is under way, at most.
 const READ_MAX_MS: u64 = 20_000;
@@ -48,7 +48,6 @@ pub struct Subscription {
     pub channel: usize,
     pub wanted: bool,
     pub state: State,
-    pub no_echo: bool,
     /// Its server knows that it goes on receiving while it attaches again, and gives it nothing twice.
     pub stays_attached: bool,
     /// Sent as a parameter with every ATTACH.
@@ -72,15 +71,15 @@ pub struct Subscription {
     pub view: View,
     /// What is replayed by a rewind is messages alone; this ends with the first of what else comes.
     rewinds: bool,
-    /// It asks for deltas, and keeps the id and the data of the message that it got last, if that was since it
+    /// If it asks for deltas, it keeps the id and the data of the message that it got last, if that was since it
     /// attached.
-    pub wants_deltas: bool,
     previous: Option<(String, Data)>,
     pub deltas: usize,
-    /// It asks to be told how many are on the channel.
-    pub listens: bool,
     /// What it was told last.
     pub told: Option<Value>,
+    pub options: Options,
+    /// What it has asked for, and is not told that it has.
+    planned: Option<Options>,
     /// The modes that it asks for, if it asks for any.
     pub modes: Option<&'static str>,
     /// The channel's objects, if it wants them.
@@ -106,7 +105,6 @@ impl Subscription {
             channel,
             wanted,
             state: State::Detached,
-            no_echo: false,
             stays_attached: false,
             rewind: None,
             filter: None,
@@ -121,11 +119,11 @@ impl Subscription {
             conflated: 0,
             view: View::default(),
             rewinds: false,
-            wants_deltas: false,
             previous: None,
             deltas: 0,
-            listens: false,
             told: None,
+            options: Options::default(),
+            planned: None,
             modes: None,
             replica: None,
             views: Views::default(),
@@ -174,23 +172,10 @@ impl Subscription {
         if self.state != State::Attached {
             self.state = State::Attaching;
         }
-        let mut params = BTreeMap::new();
-        if let Some(modes) = self.modes {
-            params.insert("modes", modes.to_owned());
-        }
-        if let Some(rewind) = self.rewind {
-            params.insert("rewind", rewind.to_string());
-        }
-        if self.listens {
+        let params = self.params();
+        if params.contains_key("occupancy") {
             // Told when it attaches, whatever it was told before.
             self.told = None;
-            params.insert("occupancy", "metrics".to_owned());
-        }
-        if self.wants_deltas {
-            params.insert("delta", "vcdiff".to_owned());
-        }
-        if self.no_echo {
-            params.insert("echo", "false".to_owned());
         }
         let mut frame = json!({"action": action::ATTACH, "channel": self.name, "params": params});
         if let Some(serial) = &self.serial {
@@ -210,12 +195,14 @@ impl Subscription {
         if self.state == State::Detaching {
             self.forget();
         }
+        self.take_planned();
         (self.state, self.asked) = (State::Detached, None);
         self.crossed.clear();
     }
 
     /// The attachment is over; the next one begins anew.
     pub fn forget(&mut self) {
+        self.take_planned();
         (self.state, self.asked, self.serial) = (State::Detached, None, None);
         self.crossed.clear();
         self.view.forget();
@@ -245,7 +232,9 @@ impl Subscription {
         let serial = frame.channel_serial.as_deref().expect("ATTACHED has a serial");
         let position = ledger.parse(self.channel, serial);
         // One that asks for the same deltas again could not decode one, for all the server knows.
-        let goes_on = resumed && self.stays_attached && self.state == State::Attached && !self.wants_deltas;
+        let names = |serial| self.asked.as_ref().is_some_and(|asked| asked.serial.as_deref() == Some(serial));
+        let may_recover = self.may_want_deltas() && (names(serial) || self.asked.is_none());
+        let goes_on = resumed && self.stays_attached && self.state == State::Attached && !may_recover;
         if resumed
             && !goes_on
             && self.filter.is_some()
@@ -259,6 +248,7 @@ impl Subscription {
             assert!(was_asked && position >= self.cursor, "RESUMED goes on elsewhere");
             self.progressed(serial, position, silent, ledger);
         }
+        self.takes_options(frame);
         let had = self.views_behind(position);
         match (self.asked.take(), self.state) {
             _ if goes_on => {}
@@ -374,7 +364,7 @@ impl Subscription {
         if let [Message { name, data: Data::Text(text), .. }] = &frame.messages[..]
             && name == "[meta]occupancy"
         {
-            assert!(self.listens, "{} is told of its occupancy: {frame:?}", self.name);
+            assert!(self.options.listens, "{} is told of its occupancy: {frame:?}", self.name);
             let serial = frame.channel_serial.as_deref().expect("clients keep the last serial");
             self.progressed(serial, ledger.parse(self.channel, serial), silent, ledger);
             self.told = Some(serde_json::from_str(text).expect("JSON"));
@@ -384,6 +374,7 @@ impl Subscription {
         }
         let data = self.whole(frame);
         let mut messages = frame.messages.iter().zip(data).enumerate().peekable();
+        assert!(!self.options.is_deaf, "{} hears what it did not ask for: {frame:?}", self.name);
         assert!(!frame.messages.is_empty(), "a MESSAGE without messages");
         while messages.peek().is_some() {
             self.entry(frame, &mut messages, silent, ledger);
@@ -412,7 +403,7 @@ impl Subscription {
                     Data::Text(String::from_utf8(vcdiff::decode(base.bytes(), &delta)).expect("text"))
                 }
             };
-            if self.wants_deltas {
+            if self.options.wants_deltas {
                 self.previous = Some((id.clone(), data.clone()));
             }
             whole.push(data);
@@ -433,6 +424,9 @@ impl Subscription {
         }
         assert!(!frame.presence.is_empty(), "a PRESENCE without events");
         assert!(self.filter.is_none(), "{} is told who is present: {frame:?}", self.name);
+        if self.options.is_deaf {
+            return self.own_presence(frame, connection_id, ledger);
+        }
         let mut events = frame.presence.iter();
         while events.len() > 0 {
             let first = &events.as_slice()[0].id;

@@ -53,7 +53,7 @@ impl Subscription {
         let Data::Text(said) = data else { panic!("clients publish text, not {data:?}") };
         let is_deletion = *shape == Shape::Deleted;
         assert_eq!(message.action == DELETED, is_deletion, "{message:?} is {shape:?}");
-        let takes_fragments = silent.is_none() && !self.wants_deltas && self.filter.is_none();
+        let takes_fragments = silent.is_none() && !self.options.wants_deltas && self.filter.is_none();
         assert!(message.action != APPENDED || takes_fragments, "{} gets a part: {message:?}", self.name);
         let shown = match message.action {
             APPENDED => self.views.appended(*target, said).expect("a part of what it does not have"),

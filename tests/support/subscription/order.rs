@@ -18,7 +18,7 @@ impl Subscription {
     }
 
     pub(super) fn passes(&self, name: Option<&str>) -> bool {
-        self.filter.is_none_or(|wanted| name == Some(wanted))
+        !self.options.is_deaf && self.filter.is_none_or(|wanted| name == Some(wanted))
     }
 
     /// Whether it need not get a message: another came in its place, or it was deleted when this was read, perhaps.
@@ -32,7 +32,7 @@ impl Subscription {
         let rewound_or = |is_wanted: bool| self.rewinds || !is_wanted;
         let is_over = |place: usize| self.may_lack(logged.position, place, ledger);
         match &logged.change {
-            None if logged.messages.is_empty() => rewound_or(self.filter.is_none()),
+            None if logged.messages.is_empty() => rewound_or(self.filter.is_none() && !self.options.is_deaf),
             None => {
                 let mut messages = logged.messages.iter().enumerate();
                 messages.all(|(place, said)| !self.wants(said) || is_over(place))
