@@ -29,6 +29,7 @@ mod support {
     pub mod presence;
     pub mod publish;
     pub mod random;
+    pub mod reconfiguring;
     pub mod replica;
     pub mod requests;
     pub mod revisions;

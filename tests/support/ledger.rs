@@ -45,7 +45,10 @@ pub type Place = (Position, usize);
 /// One channel's truth.
 #[derive(Debug, Default)]
 pub struct Book {
+    /// The loosest that it ever was.
     kind: Kind,
+    /// From when on it keeps what it is given.
+    persisted_since_ms: Option<u64>,
     epoch: Option<String>,
     entries: Vec<Logged>,
     durable: usize,
@@ -136,7 +139,9 @@ pub fn index_of(text: &str) -> usize {
 
 impl Ledger {
     pub fn new(kinds: &[Kind]) -> Ledger {
-        let books = kinds.iter().map(|kind| Book { kind: *kind, ..Book::default() }).collect();
+        let persisted_since_ms = |kind: &Kind| kind.persisted.then_some(0);
+        let book = |kind: &Kind| Book { kind: *kind, persisted_since_ms: persisted_since_ms(kind), ..Book::default() };
+        let books = kinds.iter().map(book).collect();
         Ledger { books, ..Ledger::default() }
     }
 
@@ -271,7 +276,7 @@ impl Ledger {
     pub fn floor(&self, channel: usize) -> Place {
         let book = &self.books[channel];
         let last = book.entries[..book.durable].last().map_or(Position::ZERO, |logged| logged.position);
-        let oldest = if book.kind.persisted { Some(Position(1)) } else { self.oldest_fresh(channel) };
+        let oldest = if book.persisted_since_ms == Some(0) { Some(Position(1)) } else { self.oldest_fresh(channel) };
         (oldest.map_or(last, |oldest| Position(oldest.0 - 1)), usize::MAX)
     }
 
@@ -332,11 +337,21 @@ impl Ledger {
         places.collect()
     }
 
+    /// A channel has other rules, which all objects know from then on.
+    pub fn is_configured(&mut self, channel: usize, kind: Kind, heard_ms: u64) {
+        let book = &mut self.books[channel];
+        book.kind.interval_ms = book.kind.interval_ms.max(kind.interval_ms);
+        book.kind.conflates |= kind.conflates;
+        book.persisted_since_ms =
+            kind.persisted.then(|| book.persisted_since_ms.map_or(heard_ms, |since_ms| since_ms.min(heard_ms)));
+    }
+
     /// Whether the log may have let go of what follows a position.
     pub fn may_be_gone(&self, channel: usize, after: Position) -> bool {
         let book = &self.books[channel];
         let oldest = book.entries.get(book.index_after(after));
-        !book.kind.persisted && oldest.is_some_and(|logged| logged.position.time_ms() + RETENTION_MS < self.latest_ms)
+        let is_kept = |logged: &Logged| book.persisted_since_ms.is_some_and(|since_ms| logged.logged_ms >= since_ms);
+        oldest.is_some_and(|logged| !is_kept(logged) && logged.position.time_ms() + RETENTION_MS < self.latest_ms)
     }
 
     /// Messages in the log behind a position.
@@ -366,6 +381,10 @@ impl Book {
 
     pub fn kind(&self) -> Kind {
         self.kind
+    }
+
+    pub fn persisted_since_ms(&self) -> Option<u64> {
+        self.persisted_since_ms
     }
 
     pub fn epoch(&self) -> Option<&str> {

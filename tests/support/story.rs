@@ -7,6 +7,7 @@ use courtside::model::Format;
 use courtside::model::data::Data;
 use courtside::model::message::Entry;
 use courtside::model::revision::Target;
+use courtside::model::serial::Position;
 use courtside::rpc::HistoryQuery;
 use serde_json::json;
 
@@ -71,6 +72,7 @@ pub fn run(seed: u64) -> Tally {
     let busy_ms: Vec<u64> = (0..random.between(1, 3)).map(|_| random.between(3_000, 20_000)).collect();
     let mut world = World::new(random, weather, &kinds, relays);
     world.sanctions.operates = world.random.chance(300);
+    world.is_configured_anew = world.random.chance(300);
     for _ in 0..clients {
         add_client(&mut world, &kinds, relays);
     }
@@ -157,6 +159,9 @@ fn add_client(world: &mut World, kinds: &[Kind], relays: usize) {
 fn moment(world: &mut World, client: usize, publishes: &mut u64) {
     if world.random.chance(100) {
         fault(world);
+    }
+    if world.is_configured_anew && world.random.chance(4) {
+        world.reconfigure();
     }
     if world.sanctions.operates && world.random.chance(12) {
         world.sanction();
@@ -394,11 +399,13 @@ fn reckon(world: &mut World) -> Tally {
     for channel in 0..world.channels {
         let book = world.ledger.book(channel);
         (tally.acknowledged, tally.repeats) = (tally.acknowledged + book.acknowledged, tally.repeats + book.repeats);
-        if book.kind().persisted && !book.entries().is_empty() {
+        if let Some(since_ms) = book.persisted_since_ms().filter(|_| !book.entries().is_empty()) {
             let clock_ms = world.clock_ms(channel);
             let history = world.hosts[channel].history(everything(), clock_ms);
-            check_history(&history, &world.ledger, channel);
-            tally.summaries += changing::check_messages(world, channel, &history);
+            check_history(&history, &world.ledger, channel, since_ms);
+            if since_ms == 0 {
+                tally.summaries += changing::check_messages(world, channel, &history);
+            }
         }
         tally.objects += changing::check_objects(world, channel);
     }
@@ -409,12 +416,15 @@ fn everything() -> HistoryQuery {
     HistoryQuery { forwards: true, limit: 100_000, ..HistoryQuery::default() }
 }
 
-fn check_history(history: &courtside::rpc::HistoryPage, ledger: &Ledger, channel: usize) {
+fn check_history(history: &courtside::rpc::HistoryPage, ledger: &Ledger, channel: usize, since_ms: u64) {
     let told: Vec<_> = history.entries.entries().expect("history is whole");
     let texts = |entry: &Entry| entry.messages().iter().map(|message| message.data.clone()).collect::<Vec<_>>();
     let told: Vec<_> = told.iter().map(|entry| (entry.position, texts(entry))).collect();
-    let logged = ledger.book(channel).entries().iter().filter(|logged| !logged.messages.is_empty());
+    let kept = |logged: &&Logged| !logged.messages.is_empty() && logged.logged_ms >= since_ms;
+    let logged = ledger.book(channel).entries().iter().filter(kept);
     let logged: Vec<_> = logged.map(|logged| (logged.position, texts_now(logged, ledger, channel))).collect();
+    let is_kept = |told: &&(Position, Vec<Data>)| logged.first().is_some_and(|(first, _)| told.0 >= *first);
+    let told: Vec<_> = told.iter().filter(is_kept).cloned().collect();
     assert_eq!(told, logged, "history is what was published");
 }
 

@@ -23,6 +23,7 @@ use super::ledger::{Kind, Ledger};
 use super::listening::Ear;
 use super::network::{Call, Link, Reply, Said};
 use super::random::Random;
+use super::reconfiguring::namespace;
 use super::sanctions::{self, Pass, Sanctions};
 use super::trace::note;
 use super::weather::Weather;
@@ -64,6 +65,9 @@ pub struct World {
     pub(super) last_id: u64,
     pub ledger: Ledger,
     pub sanctions: Sanctions,
+    /// When all objects have heard of the last configuration.
+    pub(super) configured_ms: u64,
+    pub is_configured_anew: bool,
     /// The objects of each channel that anyone had to do with.
     pub objects: Vec<Vec<String>>,
 }
@@ -96,6 +100,11 @@ pub(super) enum Event {
     },
     Wake {
         host: usize,
+    },
+    /// An object hears that the deployment is configured anew.
+    Reconfigure {
+        host: usize,
+        app: Rc<App>,
     },
     /// An object has stored what the app said when its watch began.
     Watches {
@@ -176,6 +185,8 @@ impl World {
             last_id: 0,
             ledger: Ledger::new(kinds),
             sanctions: Sanctions::default(),
+            configured_ms: 0,
+            is_configured_anew: false,
             objects: vec![vec!["root".to_owned()]; kinds.len()],
         }
     }
@@ -255,6 +266,7 @@ impl World {
             }
             Event::App { input, .. } => self.app_turn(input),
             Event::Wake { host } => self.alarm(host),
+            Event::Reconfigure { host, app } => self.reconfigured(host, app),
             Event::Watches { host, crashes, watching } => self.watches(host, crashes, *watching),
             Event::ToClient { link, frame } => self.client_gets(link, &frame),
             Event::Body { host, life, body } => self.client_takes(host, life, body),
@@ -267,7 +279,7 @@ impl World {
         }
     }
 
-    fn turn(&mut self, host: usize, input: Input) {
+    pub(super) fn turn(&mut self, host: usize, input: Input) {
         if let Some(call) = called(&input).and_then(|id| self.calls.get_mut(&id)) {
             call.arrived = true;
         }
@@ -468,15 +480,7 @@ pub fn channel_name(index: usize, kind: Kind) -> String {
 }
 
 fn app() -> Rc<App> {
-    let namespace = |(number, kind): (usize, &Kind)| {
-        let (batches, conflates) = (kind.interval_ms.is_some() && !kind.conflates, kind.conflates);
-        serde_json::json!({
-            "id": format!("private-kind{number}"), "persisted": kind.persisted && !kind.mutable, "pushEnabled": true,
-            "mutableMessages": kind.mutable,
-            "batchingEnabled": batches, "batchingInterval": kind.interval_ms,
-            "conflationEnabled": conflates, "conflationInterval": kind.interval_ms, "conflationKey": "#{message.name}",
-        })
-    };
+    let namespace = |(number, kind): (usize, &Kind)| namespace(&format!("private-kind{number}"), *kind);
     let namespaces: Vec<_> = KINDS.iter().enumerate().map(namespace).collect();
     let app = serde_json::json!({"id": "demo", "keys": [{"name": "key", "secret": "local-only", "pusher": true, "revocableTokens": true}], "namespaces": namespaces});
     Rc::new(serde_json::from_value(app).expect("an app"))
