@@ -12,7 +12,7 @@ mod support {
 
 use std::rc::Rc;
 
-use courtside::auth::{App, Ban, Grant, Identity};
+use courtside::auth::{App, Apps, Ban, Grant, Identity};
 use courtside::error::{Code, ErrorInfo};
 use courtside::limits::WATCH_PAUSE_MS;
 use courtside::model::Format;
@@ -234,5 +234,25 @@ fn who_is_banned_does_not_come_in_while_the_bans_cannot_be_stored() {
             scene.answered(ticket, watching("ann"));
         }
         assert_eq!((scene.heard(3), scene.heard(1)), ((vec![], true), (vec![CONNECTED], false)));
+    }
+}
+
+/// The key was good when the request came, and nobody would look at it again.
+#[test]
+fn who_waits_for_the_app_while_its_key_ends_is_sent_back() {
+    let key = |name: &str| json!({"name": name, "secret": "a-secret-of-it", "capability": {"*": ["*"]}});
+    let apps = |keys: Value| {
+        let app: App = serde_json::from_value(json!({"id": "demo", "keys": keys})).unwrap();
+        Rc::new(Apps::of([Rc::new(app)]))
+    };
+    let (before, after) = (apps(json!([key("key")])), apps(json!([key("other")])));
+    for (after, comes_in) in [(after, false), (before.clone(), true)] {
+        let mut scene = Scene::of_a_plain_key();
+        scene.connect(1, "ann", true);
+        scene.turn(Input::Object(object::Input::Reconfigure { apps: Ok(after), before: Some(before.clone()) }));
+        let ticket = scene.asked().unwrap();
+        scene.answered(ticket, watching("bob"));
+        let heard = if comes_in { (vec![CONNECTED], false) } else { (vec![], true) };
+        assert_eq!(scene.heard(1), heard);
     }
 }

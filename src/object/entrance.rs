@@ -3,6 +3,7 @@
 use super::host::{Asked, Host, failed, relay_name};
 use super::store::RelayStore;
 use super::{CallerId, Entrance, Output, Reply};
+use crate::auth::Apps;
 use crate::channel::store::Store;
 use crate::error::{Code, ErrorInfo};
 use crate::http;
@@ -73,6 +74,23 @@ impl<S: Store + RelayStore> Host<S> {
                 Some(entrants) => entrants.push(entrant),
                 None => self.enter(entrant),
             }
+        }
+    }
+
+    /// Those who wait for the app come to the front door again if their key is not what it was `before`, as do those
+    /// who are here: they were let through by what it was.
+    pub(super) fn send_back_entrants(&mut self, before: Option<&Apps>) {
+        let apps = self.settings.apps.clone().ok();
+        let Some(entrants) = self.entrants() else { return };
+        let is_changed = |entrant: &mut Entrant| {
+            let grant = &entrant.entrance.opening.grant;
+            let key = |apps: &Apps| apps.get(grant.app()).and_then(|app| app.key(&grant.key_name)).cloned();
+            before.and_then(key) != apps.as_deref().and_then(key)
+        };
+        let changed: Vec<Entrant> = entrants.extract_if(.., is_changed).collect();
+        for entrant in changed {
+            let error = Code::Disconnected.because("the key was configured anew; reconnect");
+            self.reply(entrant.caller, Reply::Refused(error.into()));
         }
     }
 

@@ -214,6 +214,7 @@ impl<S: Store + RelayStore> Host<S> {
             Input::SendAway { one_in } => self.relay_does(|relay, now_ms| relay.send_away(one_in, now_ms)),
             Input::Reconfigure { apps, before } => {
                 self.settings.apps = apps;
+                self.send_back_entrants(before.as_deref());
                 self.reconfigure(before.as_deref());
                 self.refresh_rules();
             }
