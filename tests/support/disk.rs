@@ -53,6 +53,8 @@ pub struct Disk {
     random: Random,
     /// How many of a thousand accesses fail.
     pub failures: u64,
+    /// Accesses that failed.
+    pub failed: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -127,6 +129,7 @@ impl Disk {
             unsure: BTreeSet::new(),
             random,
             failures: 0,
+            failed: 0,
         }
     }
 
@@ -197,7 +200,9 @@ impl Disk {
     }
 
     fn fails(&mut self) -> bool {
-        self.failures > 0 && self.random.chance(self.failures)
+        let fails = self.failures > 0 && self.random.chance(self.failures);
+        self.failed += u64::from(fails);
+        fails
     }
 
     /// The relays that a channel is stored to feed, but for those of which the last write failed, and was done all the

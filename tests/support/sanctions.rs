@@ -280,7 +280,7 @@ impl World {
         }
     }
 
-    /// What the app answered is known to an object once it is stored there.
+    /// What the app answered is known to an object once it is stored there, if nothing failed meanwhile.
     pub(super) fn note_watch(&mut self, host: usize, watching: Watching, stored_at_ms: u64) {
         let known = self.sanctions.known.entry(host).or_default();
         if known.ticket <= watching.watched.ticket {

@@ -291,7 +291,9 @@ impl World {
         object.disk_mut().failures = self.weather.fail_disk;
         let is_alarm = matches!(input, Input::Object(object::Input::Alarm));
         let alarm_ms = object.disk().alarm_ms().filter(|_| !is_alarm);
+        let failed = object.disk().failed;
         let turned = object.turn(input, clock_ms);
+        let watching = watching.filter(|_| object.disk().failed == failed);
         for row in object.disk_mut().take_written() {
             self.ledger.wrote(host, &row);
         }
