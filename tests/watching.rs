@@ -100,6 +100,11 @@ impl Scene {
         self.objects.operate(AppRequest::Admin(AdminCall { note: None, act: Act::Ban(ban) }.into())).unwrap();
     }
 
+    fn lift(&mut self, name: &str) {
+        let act = Act::Lift { client_id: name.to_owned(), channels: None };
+        self.objects.operate(AppRequest::Admin(AdminCall { note: None, act }.into())).unwrap();
+    }
+
     /// The relay asks to watch, in vain as far as it knows, and asks again. The first call is carried out later.
     fn watch_late(&mut self) {
         self.objects.app.held = Some(Vec::new());
@@ -227,6 +232,23 @@ fn a_ban_holds_while_the_watch_is_in_doubt() {
     scene.connect_as(4, "eve");
     scene.objects.lose_questions();
     assert_eq!((scene.heard(3), scene.heard(4)), ((vec![], true), (vec![], true)));
+}
+
+#[test]
+fn what_the_app_gave_up_to_tell_is_old_behind_what_it_told_since() {
+    let mut scene = Scene::new(false);
+    scene.connect_by_token(1, "eve");
+    scene.objects.unreachable.push(RELAY);
+    scene.ban("ann");
+    scene.objects.unreachable.clear();
+    scene.lift("ann");
+    scene.objects.pass(2 * NOTICE_RETRY_MS);
+    scene.objects.hosts[RELAY].forget();
+    scene.objects.tell_late();
+    scene.connect_as(2, "ann");
+    assert_eq!(scene.heard(2), (vec![CONNECTED], false), "the ban was lifted");
+    scene.ban("ann");
+    assert!(scene.heard(2).1);
 }
 
 #[test]

@@ -96,8 +96,6 @@ struct Watcher {
 pub struct Tell {
     pub relay: RelayName,
     pub notice: Notice,
-    /// What the relay knows once it has taken it.
-    pub through: u64,
 }
 
 impl Registrar {
@@ -240,7 +238,7 @@ impl Registrar {
                 State::Deleted => (News::Deleted, self.revision),
                 State::Unmade | State::Made(_) => self.news(store, told)?,
             };
-            Ok(Tell { relay, notice: Notice { ticket, news }, through })
+            Ok(Tell { relay, notice: Notice { ticket, news, through } })
         };
         due.into_iter().map(tell).collect()
     }
@@ -266,7 +264,7 @@ impl Registrar {
 
     /// What became of a notice; `None` when no answer came.
     pub fn told(&mut self, store: &mut impl Store, tell: &Tell, answer: Option<Noticed>) -> Result<(), StoreError> {
-        let ticket = tell.notice.ticket;
+        let Notice { ticket, through, .. } = tell.notice;
         let told = |watcher: &&mut Watcher| watcher.relay == tell.relay && watcher.ticket == ticket;
         let Some(watcher) = self.watchers.iter_mut().find(told) else { return Ok(()) };
         watcher.silent_ms = Some(watcher.due_ms).filter(|_| answer.is_none());
@@ -274,8 +272,8 @@ impl Registrar {
             // It is told again when its time comes.
             None => Ok(()),
             Some(Noticed::Taken) if self.state != State::Deleted => {
-                (watcher.told, watcher.due_ms) = (tell.through, 0);
-                store.save_watcher(&tell.relay, ticket, tell.through)
+                (watcher.told, watcher.due_ms) = (through, 0);
+                store.save_watcher(&tell.relay, ticket, through)
             }
             Some(Noticed::Taken | Noticed::Unwatched) => {
                 self.watchers.retain(|watcher| watcher.relay != tell.relay);

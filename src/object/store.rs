@@ -15,6 +15,8 @@ pub struct Watch {
     pub ticket: Option<u64>,
     /// Of an app made at run time.
     pub config: Option<String>,
+    /// Through which revision of the app it was told, since the watch began.
+    pub told: u64,
 }
 
 pub trait RelayStore {
@@ -28,6 +30,9 @@ pub trait RelayStore {
 
     /// What the app is made with has changed.
     fn save_config(&mut self, config: &str) -> Result<(), StoreError>;
+
+    /// The app told it all through this revision.
+    fn save_told(&mut self, through: u64) -> Result<(), StoreError>;
 
     /// The app may know of another watch, or of none. What it said stays.
     fn doubt_watch(&mut self) -> Result<(), StoreError>;

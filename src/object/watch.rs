@@ -146,8 +146,10 @@ impl<S: Store + RelayStore> Host<S> {
             News::Deleted => self.end_app(),
             _ if known.is_some() && self.relay.as_ref().is_none_or(Relay::is_idle) => self.end_watch(),
             _ if !is_known => self.doubt_watch(),
-            News::Revoked(revocations) => self.change(Changes { revocations, ..Changes::default() }),
-            News::Changed(changes) => self.change(*changes),
+            // The app gave up this call and made another since, which came first.
+            _ if notice.through > 0 && known.is_some_and(|known| known.told >= notice.through) => Ok(Noticed::Taken),
+            News::Revoked(revocations) => self.change(Changes { revocations, ..Changes::default() }, notice.through),
+            News::Changed(changes) => self.change(*changes, notice.through),
         }
     }
 
@@ -163,7 +165,7 @@ impl<S: Store + RelayStore> Host<S> {
         Ok(Noticed::Unwatched)
     }
 
-    fn change(&mut self, Changes { config, revocations, bans }: Changes) -> Result<Noticed, StoreError> {
+    fn change(&mut self, Changes { config, revocations, bans }: Changes, through: u64) -> Result<Noticed, StoreError> {
         self.store.forget_revocations(self.now_ms)?;
         self.store.save_revocations(&revocations)?;
         self.store.save_bans(&bans)?;
@@ -173,6 +175,7 @@ impl<S: Store + RelayStore> Host<S> {
         }
         self.relay_does(|relay, now_ms| relay.revoke(revocations, now_ms));
         self.relay_does(|relay, now_ms| relay.ban(bans, now_ms));
+        self.store.save_told(through)?;
         Ok(Noticed::Taken)
     }
 

@@ -179,6 +179,9 @@ pub struct Watched {
 pub struct Notice {
     pub ticket: u64,
     pub news: News,
+    /// Of the app's revisions, the last that the relay knows once it has taken it. A call that was given up may come
+    /// behind later ones: what it says is old then. 0 from builds that did not say it.
+    pub through: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -235,17 +238,16 @@ impl Versioned for Answer<AppResponse> {
     }
 }
 
-/// The same of bans.
+/// The same of bans, which are as they were since version 3.
 impl Versioned for Notice {
-    const VERSION: u8 = 3;
+    const VERSION: u8 = 4;
 
     fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<Notice, Unreadable> {
-        earlier(
-            (1..=2).contains(&version),
-            version,
-            bytes,
-            |notice: &Notice| matches!(&notice.news, News::Changed(changes) if !changes.bans.is_empty()),
-        )
+        let has_bans = |news: &News| matches!(news, News::Changed(changes) if !changes.bans.is_empty());
+        let (ticket, news) = earlier((1..=3).contains(&version), version, bytes, |(_, news): &(u64, News)| {
+            version < 3 && has_bans(news)
+        })?;
+        Ok(Notice { ticket, news, through: 0 })
     }
 }
 
@@ -301,13 +303,14 @@ mod tests {
 
     #[test]
     fn a_notice_is_pinned() {
-        let notice = Notice { ticket: 3, news: News::Revoked(vec![revocation()]) };
+        let notice = Notice { ticket: 3, news: News::Revoked(vec![revocation()]), through: 9 };
         let bytes = pinned::encode(&notice);
-        assert_eq!(bytes, b"\x03\x03\x00\x01\x06demo.k\x0cclientId:ann\x01\x02");
+        assert_eq!(bytes, b"\x04\x03\x00\x01\x06demo.k\x0cclientId:ann\x01\x02\x09");
         assert_eq!(pinned::decode(&bytes).as_ref(), Ok(&notice));
-        for version in [b"\x01", b"\x02"] {
-            let earlier = [version, &bytes[1..]].concat();
-            assert_eq!(pinned::decode(&earlier).as_ref(), Ok(&notice), "as the version before wrote it");
+        let before = Notice { through: 0, ..notice };
+        for version in [b"\x01", b"\x02", b"\x03"] {
+            let earlier = [version, &bytes[1..bytes.len() - 1]].concat();
+            assert_eq!(pinned::decode(&earlier).as_ref(), Ok(&before), "as the version before wrote it");
         }
         assert_eq!(pinned::encode(&Noticed::Unwatched), [1, 1]);
     }
@@ -346,7 +349,7 @@ mod tests {
         let call = pinned::encode(&AppCall { app, request: AppRequest::Admin(act.into()) });
         assert_eq!(pinned::decode::<AppCall>(&[&[4], &call[1..]].concat()), Err(Unreadable::Version(4)));
         let changes = Changes { bans: vec![ban.clone()], ..Changes::default() };
-        let notice = pinned::encode(&Notice { ticket: 3, news: News::Changed(changes.into()) });
+        let notice = pinned::encode(&Notice { ticket: 3, news: News::Changed(changes.into()), through: 1 });
         assert_eq!(pinned::decode::<Notice>(&[&[2], &notice[1..]].concat()), Err(Unreadable::Version(2)));
         let answer: Answer<AppResponse> = Ok(AppResponse::Admin(AdminResponse::Barred(Some(ban), true)));
         let answer = pinned::encode(&answer);

@@ -18,8 +18,12 @@ const SECRET_SCHEMA: &str = "CREATE TABLE IF NOT EXISTS secret (id INTEGER PRIMA
 /// `ticket` is 0 while the watch is in doubt, and `config` empty for an app of the deployment's own. A revocation is
 /// keyed by what it ends.
 const WATCH_SCHEMA: &str = "
-    CREATE TABLE IF NOT EXISTS watch (id INTEGER PRIMARY KEY, ticket INTEGER NOT NULL, config TEXT NOT NULL);
+    CREATE TABLE IF NOT EXISTS watch
+        (id INTEGER PRIMARY KEY, ticket INTEGER NOT NULL, config TEXT NOT NULL, told INTEGER NOT NULL DEFAULT 0);
     CREATE TABLE IF NOT EXISTS revoked (target TEXT PRIMARY KEY, forget_at_ms INTEGER NOT NULL, value BLOB NOT NULL);";
+
+/// Earlier builds took what they were told in any order.
+const WATCH_OF_EARLIER_BUILDS: &str = "ALTER TABLE watch ADD COLUMN told INTEGER NOT NULL DEFAULT 0";
 
 /// By whom they keep out of what. Made by the first ban.
 const BANS_SCHEMA: &str = "CREATE TABLE IF NOT EXISTS banned
@@ -49,10 +53,11 @@ impl RelayStore for SqlStore {
         if !self.database().has_table("watch")? {
             return Ok(None);
         }
-        let rows = self.database().rows("SELECT ticket, config FROM watch", &[])?;
+        let rows = self.database().rows("SELECT * FROM watch", &[])?;
         let watch = |row| Watch {
             ticket: Some(integer(row, "ticket")).filter(|ticket| *ticket > 0),
             config: Some(text(row, "config")).filter(|config| !config.is_empty()),
+            told: integer(row, "told"),
         };
         Ok(rows.first().map(watch))
     }
@@ -65,6 +70,11 @@ impl RelayStore for SqlStore {
 
     fn save_config(&mut self, config: &str) -> Result<(), StoreError> {
         self.database().exec("UPDATE watch SET config = ?", &[config.into()])
+    }
+
+    fn save_told(&mut self, through: u64) -> Result<(), StoreError> {
+        complete_watch(self.database())?;
+        self.database().exec("UPDATE watch SET told = ?", &[number(through)])
     }
 
     fn doubt_watch(&mut self) -> Result<(), StoreError> {
@@ -184,12 +194,20 @@ impl RelayStore for SqlStore {
 
 fn begin_watch(database: &Database, Watching { watched, bans }: &Watching) -> Result<(), StoreError> {
     database.exec(WATCH_SCHEMA, &[])?;
+    complete_watch(database)?;
     clear_bans(database)?;
     save_bans(database, bans)?;
     let config = watched.config.as_deref().unwrap_or_default();
     let values = [number(watched.ticket), config.into()];
-    database.exec("INSERT OR REPLACE INTO watch (id, ticket, config) VALUES (0, ?, ?)", &values)?;
+    database.exec("INSERT OR REPLACE INTO watch (id, ticket, config, told) VALUES (0, ?, ?, 0)", &values)?;
     save_revocations(database, &watched.revocations)
+}
+
+fn complete_watch(database: &Database) -> Result<(), StoreError> {
+    match database.has_column("watch", "told")? {
+        true => Ok(()),
+        false => database.exec(WATCH_OF_EARLIER_BUILDS, &[]),
+    }
 }
 
 fn save_revocations(database: &Database, revocations: &[Revocation]) -> Result<(), StoreError> {

@@ -165,7 +165,7 @@ impl World {
             bans: vec![Ban { until_ms: None, ..Ban::lifted(client_id, Some("room")) }],
             ..Changes::default()
         };
-        let notice = Notice { ticket: 1, news: News::Changed(changes.into()) };
+        let notice = Notice { ticket: 1, news: News::Changed(changes.into()), through: 1 };
         self.turn(client.0, Input::Object(object::Input::Notice { caller: CallerId(0), notice }));
     }
 

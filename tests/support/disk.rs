@@ -29,7 +29,7 @@ type Follower = (ChannelName, RelayName);
 #[derive(Clone, Debug, Default)]
 struct Beside {
     followers: BTreeSet<Follower>,
-    watching: Option<Watching>,
+    watch: Option<(Watching, u64)>,
     /// What sockets can't carry.
     rows: BTreeMap<RowId, Vec<u8>>,
     /// Sessions, by their client ids.
@@ -69,7 +69,7 @@ enum Write {
     Objects(Changes),
     ForgetPushes((Position, usize)),
     Follower(Follower, bool),
-    Watch(Option<Watching>),
+    Watch(Option<(Watching, u64)>),
     Row(RowId, Option<Vec<u8>>),
     Kept(String, Option<Vec<u8>>),
     Life(String, Option<Vec<u8>>),
@@ -102,7 +102,7 @@ impl Write {
         match self {
             Write::Follower(follower, true) => drop(beside.followers.insert(follower.clone())),
             Write::Follower(follower, false) => drop(beside.followers.remove(follower)),
-            Write::Watch(watching) => beside.watching.clone_from(watching),
+            Write::Watch(watch) => beside.watch.clone_from(watch),
             Write::Row(id, Some(value)) => drop(beside.rows.insert(*id, value.clone())),
             Write::Row(id, None) => drop(beside.rows.remove(id)),
             Write::Kept(id, Some(value)) => drop(beside.kept.insert(id.clone(), value.clone())),
@@ -360,19 +360,28 @@ impl RelayStore for Disk {
 
     fn watch(&mut self) -> Result<Option<Watch>, StoreError> {
         self.read()?;
-        let watched = self.live_beside.watching.clone().map(|watching| watching.watched);
         let ticket = |ticket| Some(ticket).filter(|ticket| *ticket > 0);
-        Ok(watched.map(|watched| Watch { ticket: ticket(watched.ticket), config: watched.config }))
+        let watch = self.live_beside.watch.clone();
+        Ok(watch.map(|(Watching { watched, .. }, told)| Watch {
+            ticket: ticket(watched.ticket),
+            config: watched.config,
+            told,
+        }))
     }
 
     fn begin_watch(&mut self, watching: &Watching) -> Result<(), StoreError> {
-        self.write(Write::Watch(Some(watching.clone())))
+        self.write(Write::Watch(Some((watching.clone(), 0))))
     }
 
     fn doubt_watch(&mut self) -> Result<(), StoreError> {
-        let Some(mut watching) = self.live_beside.watching.clone() else { return Ok(()) };
+        let Some((mut watching, told)) = self.live_beside.watch.clone() else { return Ok(()) };
         watching.watched.ticket = 0;
-        self.write(Write::Watch(Some(watching)))
+        self.write(Write::Watch(Some((watching, told))))
+    }
+
+    fn save_told(&mut self, through: u64) -> Result<(), StoreError> {
+        let Some((watching, _)) = self.live_beside.watch.clone() else { return Ok(()) };
+        self.write(Write::Watch(Some((watching, through))))
     }
 
     fn end_watch(&mut self) -> Result<(), StoreError> {
@@ -381,38 +390,38 @@ impl RelayStore for Disk {
 
     fn revocations(&mut self) -> Result<Vec<Revocation>, StoreError> {
         self.read()?;
-        Ok(self.live_beside.watching.iter().flat_map(|watching| watching.watched.revocations.clone()).collect())
+        Ok(self.live_beside.watch.iter().flat_map(|(watching, _)| watching.watched.revocations.clone()).collect())
     }
 
     fn save_revocations(&mut self, revocations: &[Revocation]) -> Result<(), StoreError> {
-        let Some(mut watching) = self.live_beside.watching.clone() else { return Ok(()) };
+        let Some((mut watching, told)) = self.live_beside.watch.clone() else { return Ok(()) };
         watching.watched.revocations.extend(revocations.iter().cloned());
-        self.write(Write::Watch(Some(watching)))
+        self.write(Write::Watch(Some((watching, told))))
     }
 
     fn save_config(&mut self, config: &str) -> Result<(), StoreError> {
-        let Some(mut watching) = self.live_beside.watching.clone() else { return Ok(()) };
+        let Some((mut watching, told)) = self.live_beside.watch.clone() else { return Ok(()) };
         watching.watched.config = Some(config.to_owned());
-        self.write(Write::Watch(Some(watching)))
+        self.write(Write::Watch(Some((watching, told))))
     }
 
     fn bans(&mut self) -> Result<Vec<Ban>, StoreError> {
         self.read()?;
-        Ok(self.live_beside.watching.iter().flat_map(|watching| watching.bans.clone()).collect())
+        Ok(self.live_beside.watch.iter().flat_map(|(watching, _)| watching.bans.clone()).collect())
     }
 
     fn save_bans(&mut self, bans: &[Ban]) -> Result<(), StoreError> {
-        let Some(mut watching) = self.live_beside.watching.clone() else { return Ok(()) };
+        let Some((mut watching, told)) = self.live_beside.watch.clone() else { return Ok(()) };
         watching.bans.retain(|known| bans.iter().all(|ban| ban.key() != known.key()));
         watching.bans.extend(bans.iter().filter(|ban| ban.until_ms != Some(0)).cloned());
-        self.write(Write::Watch(Some(watching)))
+        self.write(Write::Watch(Some((watching, told))))
     }
 
     fn forget_revocations(&mut self, now_ms: u64) -> Result<(), StoreError> {
-        let Some(mut watching) = self.live_beside.watching.clone() else { return Ok(()) };
+        let Some((mut watching, told)) = self.live_beside.watch.clone() else { return Ok(()) };
         watching.watched.revocations.retain(|revocation| revocation.forget_at_ms() > now_ms);
         watching.bans.retain(|ban| ban.is_in_force(now_ms));
-        self.write(Write::Watch(Some(watching)))
+        self.write(Write::Watch(Some((watching, told))))
     }
 
     fn followers(&mut self) -> Result<Vec<(ChannelName, RelayName)>, StoreError> {

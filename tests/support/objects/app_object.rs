@@ -8,7 +8,7 @@ use courtside::auth::{App, Apps};
 use courtside::error::Code;
 use courtside::object::{self, AppHost, AppInput, AppOutput, CallerId, Reply, Settings};
 use courtside::relay::bounds::Bounds;
-use courtside::rpc::{Answer, AppCall, AppRequest, AppResponse, Ticket};
+use courtside::rpc::{Answer, AppCall, AppRequest, AppResponse, Notice, RelayName, Ticket};
 
 use super::super::app_store::AppMemory;
 use super::super::host::Input;
@@ -25,6 +25,8 @@ pub struct AppObject {
     telling: BTreeMap<CallerId, Tell>,
     /// What they are to be told now.
     tells: Vec<Tell>,
+    /// What could not be told. It may arrive yet.
+    untold: Vec<(RelayName, Notice)>,
     /// How often it was asked for its configuration.
     pub asked: usize,
     /// Questions wait here, if they are held.
@@ -47,6 +49,7 @@ impl AppObject {
             alarm_ms: None,
             telling: BTreeMap::new(),
             tells: Vec::new(),
+            untold: Vec::new(),
             asked: 0,
             held: None,
             held_answers: None,
@@ -120,6 +123,7 @@ impl Objects {
         while let Some(tell) = self.app.tells.pop() {
             let host = self.hosts.iter().position(|host| host.name == tell.relay);
             let Some(host) = host.filter(|host| !self.unreachable.contains(host)) else {
+                self.app.untold.push((tell.relay.clone(), tell.notice.clone()));
                 self.app.turn(AppInput::Told { tell, answer: None }, self.now_ms);
                 continue;
             };
@@ -143,6 +147,16 @@ impl Objects {
     pub(super) fn tell(&mut self) {
         for (host, input) in self.tells() {
             self.turn(host, input);
+        }
+    }
+
+    /// What could not be told arrives now, though the app has given it up. Nobody hears the answer.
+    pub fn tell_late(&mut self) {
+        for (relay, notice) in std::mem::take(&mut self.app.untold) {
+            let host = self.hosts.iter().position(|host| host.name == relay).expect("one of them");
+            self.last_call += 1;
+            let caller = CallerId(self.last_call);
+            self.turn(host, Input::Object(object::Input::Notice { caller, notice }));
         }
     }
 
