@@ -53,7 +53,7 @@ pub struct Sanctions {
     known: HashMap<usize, Known>,
     /// Notices that are being taken.
     noticing: HashMap<CallerId, (usize, Notice)>,
-    learnt: Vec<(usize, Noticed, News)>,
+    learnt: Vec<(usize, Noticed, Notice)>,
     passes: HashMap<LinkId, Pass>,
     /// Publishes that came from who may publish, and those that never did.
     admitted: HashSet<String>,
@@ -63,6 +63,8 @@ pub struct Sanctions {
 #[derive(Debug, Default)]
 struct Known {
     ticket: u64,
+    /// By which watch it was told last, and through which revision.
+    told: (u64, u64),
     revoked: Vec<Revocation>,
     bans: Vec<Ban>,
 }
@@ -294,7 +296,7 @@ impl World {
         let Watched { ticket, revocations, .. } = watched;
         let known = self.sanctions.known.entry(host).or_default();
         if crashes == self.hosts[host].crashes && known.ticket < ticket {
-            *known = Known { ticket, revoked: revocations, bans };
+            *known = Known { ticket, told: known.told, revoked: revocations, bans };
         }
     }
 
@@ -367,16 +369,24 @@ impl Sanctions {
     /// An object says what became of what it was told.
     pub fn note_noticed(&mut self, caller: CallerId, noticed: Option<Noticed>) {
         let told = self.noticing.remove(&caller);
-        self.learnt.extend(told.into_iter().filter_map(|(host, notice)| Some((host, noticed?, notice.news))));
+        self.learnt.extend(told.into_iter().filter_map(|(host, notice)| Some((host, noticed?, notice))));
     }
 
     /// ... which holds for what it says later: nobody knows the order of what it said in the same turn.
     pub fn learn(&mut self) {
-        for (host, noticed, news) in self.learnt.drain(..) {
+        for (host, noticed, notice) in self.learnt.drain(..) {
             let known = self.known.entry(host).or_default();
-            match (noticed, news) {
-                (Noticed::Taken, News::Changed(changes)) => known.change(*changes),
-                (Noticed::Unwatched, _) => (known.revoked, known.bans) = (Vec::new(), Vec::new()),
+            match (noticed, notice.news) {
+                // A call that was given up came behind later ones.
+                (Noticed::Taken, _) if known.told.0 == notice.ticket && known.told.1 >= notice.through => {}
+                (Noticed::Taken, News::Changed(changes)) => {
+                    known.change(*changes);
+                    known.told = (notice.ticket, notice.through);
+                }
+                // A watch that began in the same turn is over, too.
+                (Noticed::Unwatched, _) => {
+                    *known = Known { ticket: known.ticket.max(notice.ticket), ..Known::default() };
+                }
                 _ => {}
             }
         }
