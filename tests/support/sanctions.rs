@@ -65,6 +65,8 @@ struct Known {
     ticket: u64,
     /// By which watch it was told last, and through which revision.
     told: (u64, u64),
+    /// What it was told by a watch that it may not have stored.
+    early: Vec<(u64, Changes)>,
     revoked: Vec<Revocation>,
     bans: Vec<Ban>,
 }
@@ -296,7 +298,9 @@ impl World {
         let Watched { ticket, revocations, .. } = watched;
         let known = self.sanctions.known.entry(host).or_default();
         if crashes == self.hosts[host].crashes && known.ticket < ticket {
-            *known = Known { ticket, told: known.told, revoked: revocations, bans };
+            let early = std::mem::take(&mut known.early);
+            *known = Known { ticket, told: known.told, revoked: revocations, bans, ..Known::default() };
+            early.into_iter().filter(|(by, _)| *by == ticket).for_each(|(_, changes)| known.change(changes));
         }
     }
 
@@ -380,8 +384,9 @@ impl Sanctions {
                 // A call that was given up came behind later ones.
                 (Noticed::Taken, _) if known.told.0 == notice.ticket && known.told.1 >= notice.through => {}
                 (Noticed::Taken, News::Changed(changes)) => {
-                    known.change(*changes);
+                    known.change((*changes).clone());
                     known.told = (notice.ticket, notice.through);
+                    known.early.extend((known.ticket < notice.ticket).then_some((notice.ticket, *changes)));
                 }
                 // A watch that began in the same turn is over, too.
                 (Noticed::Unwatched, _) => {
