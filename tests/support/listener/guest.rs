@@ -127,6 +127,7 @@ impl Course {
         if version > target.position && self.place.is_none() && !self.is_older(target) && is_before(self.floor) {
             // An operation, or a message as it is now: what comes next of that message is an operation.
             self.manner.begun = self.manner.begun.max(Some(place_of(target)));
+            self.manner.perhaps.push((version, 0));
             return;
         }
         assert!(!self.is_own(version, ledger), "{} hears itself: {text}", self.name);
