@@ -6,8 +6,11 @@ mod mqtt;
 mod pusher;
 mod socketio;
 
+use std::collections::HashMap;
+
 use courtside::auth::App;
 use courtside::model::Format;
+use courtside::model::serial::Position;
 use courtside::protocol::Encoded;
 use courtside::relay::session::Opening;
 
@@ -64,6 +67,8 @@ pub struct Scene<'a> {
     pub now_ms: u64,
     pub app: &'a App,
     pub ledger: &'a mut Ledger,
+    stands: &'a HashMap<(usize, usize), Position>,
+    host: usize,
     pub random: &'a mut Random,
     /// What is written may not be stored.
     pub disk_fails: bool,
@@ -86,6 +91,11 @@ impl Scene<'_> {
 
     pub fn hang_up(&mut self) {
         self.hangs_up = true;
+    }
+
+    /// Where its relay is in a channel's deliveries, as far as the channel was told.
+    pub fn stands(&self, channel: usize) -> Option<Position> {
+        self.stands.get(&(self.host, channel)).copied()
     }
 
     /// What a server's clock shows.
@@ -137,11 +147,13 @@ impl World {
     /// Has a guest do something, and does what it wants.
     fn with_guest(&mut self, index: usize, does: impl FnOnce(&mut dyn Visitor, &mut Scene<'_>)) {
         let app = self.hosts[self.guests[index].host].app.clone();
-        let Guest { visitor, calm, is_settled, link, .. } = &mut self.guests[index];
+        let Guest { visitor, host, calm, is_settled, link, .. } = &mut self.guests[index];
         let mut scene = Scene {
             now_ms: self.now_ms,
             app: &app,
             ledger: &mut self.ledger,
+            stands: &self.stands,
+            host: *host,
             random: &mut self.random,
             disk_fails: self.disk_fails,
             is_settled: *is_settled,

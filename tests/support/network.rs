@@ -166,8 +166,29 @@ impl World {
 
     pub(super) fn answer(&mut self, id: CallerId, said: Said) {
         let Some(call) = self.calls.remove(&id) else { return };
+        self.note_place(&call, &said);
         let delay_ms = self.delay_ms();
         self.after(delay_ms, call.reply.event(call.caller, call.life, said));
+    }
+
+    /// An object says where it is in a channel's deliveries, or is told where it begins. One that fell back behind what
+    /// it said, for its memory was lost, says so with the next.
+    fn note_place(&mut self, call: &Call, said: &Said) {
+        match (&call.reply, said) {
+            (Reply::Delivery(channel, ..), Said::Delivered(delivered)) => {
+                let Some(channel) = self.channel_of(channel.as_str()) else { return };
+                match delivered {
+                    Delivered::At(position) => _ = self.stands.insert((call.callee, channel), *position),
+                    Delivered::Unsubscribed => _ = self.stands.remove(&(call.callee, channel)),
+                    Delivered::NotYet => {}
+                }
+            }
+            (Reply::Call(_), Said::Answer(Ok(Response::Subscribed(subscribed)))) if call.callee < self.channels => {
+                let stands = self.stands.entry((call.caller, call.callee)).or_default();
+                *stands = subscribed.position.max(*stands);
+            }
+            _ => {}
+        }
     }
 
     pub fn perform(&mut self, client: usize, updates: Vec<PresenceUpdate>) {

@@ -339,7 +339,7 @@ impl World {
         known.is_some_and(|known| known.bans.iter().any(|ban| is_for_good(ban, pass) && ban.channels == resource))
     }
 
-    fn channel_of(&self, name: &str) -> Option<usize> {
+    pub(super) fn channel_of(&self, name: &str) -> Option<usize> {
         let plain = name.rsplit_once(']').map_or(name, |(_, plain)| plain);
         (0..self.channels).find(|channel| self.resource(Some(*channel)).as_deref() == Some(plain))
     }

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use courtside::auth::App;
 use courtside::model::Format;
 use courtside::model::name::ChannelName;
+use courtside::model::serial::Position;
 use courtside::object::{self, AppInput, CallerId, Question, Timer};
 use courtside::protocol::Encoded;
 use courtside::rpc::{Address, Occupancy, RelayName, Response, Watching};
@@ -62,6 +63,8 @@ pub struct World {
     /// Calls to channels, by which, to learn how many are on them; and what they answered.
     pub(super) counting: HashMap<CallerId, usize>,
     pub counted: HashMap<usize, Occupancy>,
+    /// Where each object is in the deliveries of each channel, as it said itself, or was told when it began.
+    pub(super) stands: HashMap<(usize, usize), Position>,
     pub(super) last_id: u64,
     pub ledger: Ledger,
     pub sanctions: Sanctions,
@@ -182,6 +185,7 @@ impl World {
             calls: HashMap::new(),
             counting: HashMap::new(),
             counted: HashMap::new(),
+            stands: HashMap::new(),
             last_id: 0,
             ledger: Ledger::new(kinds),
             sanctions: Sanctions::default(),

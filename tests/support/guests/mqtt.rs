@@ -112,7 +112,7 @@ impl Guest {
         }
         for (course, is_in) in self.courses.iter_mut().zip(&self.is_in) {
             if !is_in {
-                course.asks(scene.ledger);
+                course.asks(scene.stands(course.channel), scene.ledger);
             }
             put_text(&topic_of(&course.name), &mut body);
             body.push(self.qos);
@@ -147,8 +147,7 @@ impl Guest {
     fn begins_anew(&mut self, scene: &mut Scene<'_>) {
         if self.is_kept && self.is_in.contains(&true) && !scene.disk_fails {
             let is_gone = |(at, course): (usize, &Course)| {
-                let has = self.acknowledged[at].or(course.manner.begun);
-                self.is_in[at] && scene.ledger.may_be_gone(course.channel, has.expect("it is in").0)
+                self.is_in[at] && scene.ledger.may_be_gone(course.channel, course.fed_behind(self.acknowledged[at]))
             };
             let mut courses = self.courses.iter().enumerate();
             assert!(courses.any(is_gone), "{} has lost its session, and need not", self.client_id);

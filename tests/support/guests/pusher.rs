@@ -32,7 +32,7 @@ impl Guest {
     fn subscribe(&mut self, at: usize, scene: &mut Scene<'_>) {
         let Some(socket_id) = &self.socket_id else { return };
         let course = &mut self.courses[at];
-        course.asks(scene.ledger);
+        course.asks(scene.stands(course.channel), scene.ledger);
         self.asked[at] = true;
         let channel = course.name.as_str();
         let auth = scene.app.keys()[0].sign_for_pusher(socket_id, Signed::Channel { channel, channel_data: None });

@@ -52,7 +52,7 @@ impl Guest {
             auth["key"] = json!("demo.key:local-only");
         }
         match &self.pids[at] {
-            None => course.asks(scene.ledger),
+            None => course.asks(scene.stands(course.channel), scene.ledger),
             Some(pid) => {
                 auth["pid"] = json!(pid);
                 course.serial.iter().for_each(|offset| auth["offset"] = json!(offset));
@@ -100,7 +100,7 @@ impl Guest {
         } else {
             if self.pids[at].is_some() {
                 course.misses(course.place(), scene.ledger);
-                course.asks(scene.ledger);
+                course.asks(scene.stands(course.channel), scene.ledger);
             }
             course.begins(scene.ledger);
         }

@@ -28,6 +28,8 @@ pub struct Manner {
     pub silent: Option<String>,
     /// Behind this it began, at the earliest; and at the latest behind that, since when it was told so.
     pub begun: Option<Place>,
+    /// Where its relay stood then, and so it, too, where deliveries fail: what lies between may come, and may be gone.
+    stood: Option<Position>,
     told: Option<Place>,
     /// The places of a text that stands in the log more than once: the text does not say which of them came.
     perhaps: Vec<Place>,
@@ -60,9 +62,16 @@ impl Course {
         }
     }
 
-    /// It asks to be fed: that is behind all that is durable now.
-    pub fn asks(&mut self, ledger: &Ledger) {
+    /// It asks to be fed: that is behind all that is durable now, and goes on where its relay stands.
+    pub fn asks(&mut self, stood: Option<Position>, ledger: &Ledger) {
         (self.manner.begun, self.manner.told) = (Some(ledger.durable_end(self.channel)), None);
+        self.manner.stood = stood;
+    }
+
+    /// Behind this the log must have let go of something, if it loses continuity with all that it has.
+    pub fn fed_behind(&self, has: Option<Place>) -> Position {
+        let begun = || self.manner.begun.map(|begun| self.manner.stood.map_or(begun.0, |stood| stood.min(begun.0)));
+        has.map(|has| has.0).or_else(begun).expect("a gap behind something")
     }
 
     /// It was told that it is fed from now on: behind what is durable now, nothing may be missing.
@@ -85,8 +94,8 @@ impl Course {
 
     /// What follows is lost: the log must have let go of it.
     pub fn misses(&mut self, has: Option<Place>, ledger: &Ledger) {
-        let from = has.or(self.manner.begun).expect("a gap behind something");
-        assert!(ledger.may_be_gone(self.channel, from.0), "{} loses continuity at {from:?}, and need not", self.name);
+        let from = self.fed_behind(has);
+        assert!(ledger.may_be_gone(self.channel, from), "{} loses continuity at {from:?}, and need not", self.name);
         self.gaps += 1;
     }
 
