@@ -9,7 +9,7 @@ import { table } from '../client/terminal.mjs';
 
 /** Of one variable of a Worker: 5 KB. */
 const SECRET_MAX_BYTES = 5_000;
-/** What the SDK for Ruby takes for an id of an app or key, and for a secret. */
+/** An id of an app or key, or a secret, that the SDK for Ruby can read. */
 const READ_BY_RUBY = /^[\w-]{2,}$/u;
 const EXAMPLE = '{"apps": [{"id": "live"}]}';
 
@@ -68,7 +68,7 @@ function contentsOf(text) {
 }
 
 /**
- * What of keys that SDK cannot read, by its place. Only of what the server has read.
+ * Parts of keys that this SDK cannot read, by their places. Only of apps that the server has read.
  * @param {string} text @returns {string[]}
  */
 function unreadBy(text) {

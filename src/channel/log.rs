@@ -83,7 +83,7 @@ pub struct Batch {
     pub members: Pending,
     /// What it does to the objects.
     pub objects: Changes,
-    /// What connections said last of their members.
+    /// The last words of connections about their members.
     said: HashMap<MemberKey, Said>,
     /// Before anything is placed.
     holds: Vec<(String, Lease, Option<u64>)>,
@@ -180,7 +180,7 @@ impl Batch {
         }
     }
 
-    /// What a connection said last of its member in this batch.
+    /// The last word of a connection about its member, in this batch.
     pub fn said(&self, key: &MemberKey) -> Option<Said> {
         self.said.get(key).copied()
     }

@@ -1,4 +1,4 @@
-//! What readers are shown of messages that have changed since they were published (protocol.md § 18.3, § 18.4).
+//! Messages that have changed since they were published, as readers are shown them (protocol.md § 18.3, § 18.4).
 
 use super::endings::latest;
 use crate::channel::log::decoded;
