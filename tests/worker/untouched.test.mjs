@@ -65,10 +65,11 @@ test('app ids that were never given out store nothing', async () => {
 });
 
 test('who asks for many of them is told to wait, and an app that there is answers', async () => {
-  const statuses = await Promise.all(Array.from({ length: 60 }, async (_, at) => (
-    (await ask('/channels/a/messages', `noone${at}.key:a-secret-of-nobody`)).status)));
-  const later = await ask('/channels/a/messages', 'noone-else.key:a-secret-of-nobody');
-  assert.deepEqual([later.status, (await later.json()).error.code], [429, 42910], `${statuses}`);
+  const asked = Array.from({ length: 400 }, (_, at) => ask('/channels/a/messages', `noone${at}.key:a-secret-of-nobody`));
+  const answers = await Promise.all(asked);
+  const refused = answers.filter(({ status }) => status === 429);
+  assert.ok(refused.length > 0, `${answers.map(({ status }) => status)}`);
+  assert.equal((await refused[0]?.json()).error.code, 42910);
   assert.equal((await ask('/channels/unused0/messages', key)).status, 200);
 });
 
