@@ -83,14 +83,14 @@ fn keep_signers(mut before: Value, app: &mut Value) {
     }
 }
 
-/// Whatever a body says of when its webhooks were made: that is the server's.
+/// The times of webhooks are the server's, whatever a body says.
 pub(super) fn forget_times(app: &mut Value) {
     webhooks(app).for_each(|webhook| TIMES.iter().for_each(|name| drop(webhook.remove(*name))));
 }
 
-/// Each webhook says since when it is what it is, and on the channels that it has. A
-/// change soon after another counts from the first, of which a channel may not have heard yet. None is older than those
-/// before it, though the clock was set back.
+/// Each webhook says since when it is what it is, on the channels that it has. A change soon after another counts from
+/// the first, of which a channel may not have heard yet. None is older than those before it, though the clock was set
+/// back.
 fn stamp(mut before: Value, app: &mut Value, now_ms: u64) {
     let mut known = Vec::new();
     owned_webhooks(&mut before, |owner, webhook| {

@@ -118,7 +118,7 @@ impl Repeats {
         })
     }
 
-    /// What the connection of a member said last of it, by the log, if that was with this number or a later one.
+    /// The last word of a member's connection about it, by the log, if that had this number or a later one.
     pub fn said_last(
         &mut self,
         log: &Log,

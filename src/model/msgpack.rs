@@ -1,10 +1,10 @@
 //! Reading msgpack. Ours, because a general decoder compiles all its cases anew for every type that it reads; here
 //! there is one.
 //!
-//! What the protocol carries nowhere is read as [`Node::Unfit`]: extension types, texts that are no UTF-8, numbers that
-//! JSON does not have, and fields whose names are no texts. So it costs the message that has it, and not the frame,
-//! which fails only when its structure cannot be read; and nothing is changed on its way. Nesting is bounded, since it
-//! recurses.
+//! Values that the protocol carries nowhere are read as [`Node::Unfit`]: extension types, texts that are no UTF-8,
+//! numbers that JSON does not have, and fields whose names are no texts. So one costs the message that has it, and not
+//! the frame, which fails only when its structure cannot be read; and nothing is changed on its way. Nesting is
+//! bounded, since it recurses.
 
 use std::borrow::Cow;
 

@@ -54,7 +54,7 @@ impl PresenceMessage {
         Turn::parse(&self.id, &self.connection_id)
     }
 
-    /// What its connection said by it, if the connection said it.
+    /// The words of its connection, if the connection said it.
     pub fn said(&self) -> Option<Said> {
         Some(Said { turn: self.turn()?, is_leave: self.action == PresenceAction::Leave })
     }
@@ -95,7 +95,7 @@ pub struct Turn {
     pub index: u64,
 }
 
-/// What a connection said of a member, as far as it matters for what it says next. What is later is greater.
+/// The words of a connection about a member, as far as they matter for its next ones. The later are greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Said {
     pub turn: Turn,

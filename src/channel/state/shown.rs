@@ -11,16 +11,16 @@ use crate::model::revision::{Mark, Shape, Version};
 pub(in crate::channel) enum Show {
     /// Each message once, as it is now, at the place where it was published.
     Latest,
-    /// What happened, in order, but for what was said before a deletion, and appends of a connection that went on:
+    /// All that happened, in order, but not words from before a deletion, nor appends of a connection that went on:
     /// those who read this have, or get, what came later. A message that was deleted and restored begins as it is now.
     Events,
-    /// What happened, in order, all of it.
+    /// All that happened, in order.
     Whole,
     /// All that is there, where no message has changed.
     Log,
 }
 
-/// What a reader is shown of an entry, if anything.
+/// An entry as a reader is shown it, if at all.
 pub(in crate::channel) fn shown(store: &mut impl Store, entry: Entry, show: Show) -> Result<Option<Entry>, StoreError> {
     if entry.kind() != Kind::Messages || entry.summary().is_some() || show == Show::Log {
         return Ok(Some(entry));

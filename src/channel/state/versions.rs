@@ -1,4 +1,4 @@
-//! What is done to messages that were published (protocol.md § 18).
+//! Changes of messages that were published (protocol.md § 18).
 //!
 //! An operation is an entry of the log like any other. In the same write the whole message as it left it becomes its
 //! latest version, which is found by the message's serial, without a look at the log. Appends in a row are one version,
