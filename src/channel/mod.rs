@@ -16,6 +16,7 @@ mod last;
 mod lately;
 mod listing;
 mod log;
+mod meta;
 mod pace;
 mod purge;
 mod rates;
@@ -26,11 +27,8 @@ mod spent;
 pub mod state;
 pub mod store;
 
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-
 use crate::base::pause;
-use crate::base::pinned::{self, Unreadable, Versioned};
+use crate::base::pinned;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{DELIVERY_MAX_BYTES, DIRECT_RELAYS_MAX, TRIM_PAUSE_MS};
 use crate::model::conflation::conflate;
@@ -41,8 +39,7 @@ use crate::rpc::feeds::{Feeding, Feeds};
 use crate::rpc::placement;
 use crate::rpc::{
     Address, Answer, Backlog, Delivered, Delivery, HistoryPage, HistoryQuery, LocalOccupancy, Probe, ReadFrom,
-    RelayName, Response, Rules, RulesOfVersion1, RulesOfVersion2, RulesOfVersion3, RulesOfVersion4, RulesOfVersion5,
-    Subscribed, Ticket,
+    RelayName, Response, Rules, Subscribed, Ticket,
 };
 use crate::stats::{Load, Tally, Way};
 use commit::Pending;
@@ -50,6 +47,7 @@ use dedup::Window;
 use lately::Lately;
 use listing::Listing;
 use log::Log;
+use meta::Meta;
 use pace::Pace;
 use rates::Rates;
 use readers::Readers;
@@ -75,50 +73,6 @@ pub enum Effect {
     Page(Ticket, Answer<HistoryPage>),
     /// Ask a relay, and hand its answer, or the failure, to [`Channel::probed`] with the same attempt.
     Probe { relay: RelayName, attempt: u64, probe: Probe },
-}
-
-/// What a channel must remember besides its log. Pinned, see [`crate::pinned`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Meta {
-    address: Address,
-    /// Names this life of the channel's storage.
-    epoch: String,
-    /// Everything up to here is gone from the log, or was never in it.
-    floor: Position,
-    rules: Rules,
-    /// Whether the app lists it among those in use.
-    listed: bool,
-    /// Whether somebody is told of its occupancy.
-    listened: bool,
-    /// The last message of the rows that are gone, where it is kept.
-    last: Option<Packed>,
-}
-
-impl Versioned for Meta {
-    const VERSION: u8 = 6;
-
-    fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<Meta, Unreadable> {
-        match version {
-            1 => Meta::read_with::<RulesOfVersion1>(bytes),
-            2 => Meta::read_with::<RulesOfVersion2>(bytes),
-            3 => Meta::read_with::<RulesOfVersion3>(bytes)?.with_last(bytes),
-            4 => Meta::read_with::<RulesOfVersion4>(bytes)?.with_last(bytes),
-            5 => Meta::read_with::<RulesOfVersion5>(bytes)?.with_last(bytes),
-            _ => Err(Unreadable::Version(version)),
-        }
-    }
-}
-
-impl Meta {
-    /// As it was with other rules.
-    fn read_with<T: DeserializeOwned + Into<Rules>>(bytes: &mut &[u8]) -> Result<Meta, Unreadable> {
-        let (address, epoch, floor, rules, listed, listened) = pinned::take::<(_, _, _, T, _, _)>(bytes)?;
-        Ok(Meta { address, epoch, floor, rules: rules.into(), listed, listened, last: None })
-    }
-
-    fn with_last(self, bytes: &mut &[u8]) -> Result<Meta, Unreadable> {
-        Ok(Meta { last: pinned::take(bytes)?, ..self })
-    }
 }
 
 #[derive(Debug)]
@@ -185,6 +139,7 @@ impl Channel {
                     listed,
                     listened,
                     last: None,
+                    conflated: Position::ZERO,
                 }
             }
         };
@@ -259,7 +214,8 @@ impl Channel {
         if self.meta.rules == *rules {
             return Ok(());
         }
-        let meta = Meta { rules: rules.clone(), ..self.meta.clone() };
+        let conflated = self.meta.rules.conflation_key.as_ref().map_or(self.meta.conflated, |_| self.tip());
+        let meta = Meta { rules: rules.clone(), conflated, ..self.meta.clone() };
         if self.has_begun {
             self.keep_cursors_of(store, &rules.hooks)?;
             return self.save_meta(store, meta);

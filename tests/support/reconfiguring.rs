@@ -23,12 +23,9 @@ impl World {
             return;
         }
         let channel = self.random.below(self.channels as u64) as usize;
-        let Kind { mutable, conflates, .. } = self.ledger.book(channel).kind();
-        // A part that is appended after the end of conflation may come to who was not given the rest.
-        let keeps = mutable && conflates;
-        let longest = if keeps { 4 } else { 5 };
-        let interval_ms = self.random.pick(&[Some(20), Some(200), Some(500), Some(1_000), None][..longest]).to_owned();
-        let conflates = keeps || !mutable && interval_ms.is_some() && self.random.chance(400);
+        let mutable = self.ledger.book(channel).kind().mutable;
+        let interval_ms = self.random.pick(&[Some(20), Some(200), Some(500), Some(1_000), None]).to_owned();
+        let conflates = interval_ms.is_some() && self.random.chance(400);
         let persisted = mutable || self.random.chance(500);
         let kind = Kind { persisted, interval_ms, conflates, mutable };
         let before = self.hosts[0].app.clone();

@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use courtside::auth::{App, Grant, Identity};
+use courtside::auth::{App, Apps, Grant, Identity};
 use courtside::model::Format;
 use courtside::model::flags::{HAS_BACKLOG, HAS_OBJECTS, Modes, RESUMED};
 use courtside::model::name::ChannelName;
+use courtside::object;
 use courtside::protocol::{Encoded, action};
 use courtside::relay::session::Opening;
 use courtside::rpc::{Address, RelayName};
@@ -44,8 +45,7 @@ impl Stage {
     }
 
     fn with(namespaces: &Value) -> Stage {
-        let app = json!({"id": "demo", "keys": [], "namespaces": namespaces});
-        let app: Rc<App> = Rc::new(serde_json::from_value(app).expect("an app"));
+        let app = app(namespaces);
         let address = Address { app: app.id().clone(), channel: ChannelName::parse("room").expect("a name") };
         let disk = || Disk::new(Random::new(0));
         let relay = RelayName::shard(app.id(), 0);
@@ -68,11 +68,8 @@ impl Stage {
                 let link = self.person(client).link;
                 self.objects.turn(RELAY, Input::Lost { link });
             }
-            ["the", "room's", "namespace", "has", rules @ ..] => {
-                let mut rules: Value = serde_json::from_str(&rules.join(" ")).expect("rules are a JSON object");
-                rules["id"] = json!("room");
-                *self = Stage::with(&json!([rules]));
-            }
+            ["the", "room's", "namespace", "has", rules @ ..] => *self = Stage::with(&namespaces(rules)),
+            ["then", "the", "room's", "namespace", "has", rules @ ..] => self.reconfigure(&app(&namespaces(rules))),
             ["wait", time] => self.wait(time),
             ["the", "relay", "forgets"] => drop(self.objects.hosts[RELAY].forget()),
             ["the", "channel", "forgets"] => drop(self.objects.hosts[CHANNEL].forget()),
@@ -88,6 +85,16 @@ impl Stage {
             }
         }
         std::mem::take(&mut self.said)
+    }
+
+    /// Every object hears of it at once.
+    fn reconfigure(&mut self, app: &Rc<App>) {
+        for host in [CHANNEL, RELAY] {
+            let before = std::mem::replace(&mut self.objects.hosts[host].app, app.clone());
+            let [apps, before] = [app.clone(), before].map(|app| Rc::new(Apps::of([app])));
+            let input = object::Input::Reconfigure { apps: Ok(apps), before: Some(before) };
+            self.objects.turn(host, Input::Object(input));
+        }
     }
 
     fn person(&self, client: &str) -> &Person {
@@ -166,6 +173,18 @@ impl Stage {
         let name = if name.is_empty() { "(an old transport)" } else { &name };
         self.said.push(format!("{name} <- {words}"));
     }
+}
+
+/// The rules of the one namespace that there is.
+fn namespaces(rules: &[&str]) -> Value {
+    let mut rules: Value = serde_json::from_str(&rules.join(" ")).expect("rules are a JSON object");
+    rules["id"] = json!("room");
+    json!([rules])
+}
+
+fn app(namespaces: &Value) -> Rc<App> {
+    let app = json!({"id": "demo", "keys": [], "namespaces": namespaces});
+    Rc::new(serde_json::from_value(app).expect("an app"))
 }
 
 /// What a reader would stumble over: flags as words, errors as their code.

@@ -150,7 +150,8 @@ impl Channel {
         let position = batch.tip().next(now_ms.max(target.position.time_ms() + 1));
         let restores = current.is_deleted() && operation.act != Act::Delete;
         let (mut changes, kept) = (Vec::from_iter(current.completed(operation.act)), current.kept);
-        let (message, version) = match revised(operation, current, position) {
+        let prior = Some(current.position()).filter(|prior| !self.meta.may_lack(*prior)).unwrap_or(Position::ZERO);
+        let (message, version) = match revised(operation, current, (prior, position)) {
             Ok(revised) => revised,
             Err(refusal) => return Ok(Outcome::Refused(refusal)),
         };
@@ -335,7 +336,11 @@ fn current(published: Entry, latest: Vec<Entry>, target: Target) -> Current {
 
 /// The message as an operation makes it. Where only one's own may be changed, another's fails with 40160, and so does
 /// one that another deleted. Fails with 40013 for what cannot be appended, and with 40009 for what is too large.
-fn revised(operation: &Operation, current: Current, position: Position) -> Result<(Message, Version), ErrorInfo> {
+fn revised(
+    operation: &Operation,
+    current: Current,
+    (prior, position): (Position, Position),
+) -> Result<(Message, Version), ErrorInfo> {
     if let Reach::Of(name) = &operation.reach {
         let is_own = |client_id: &Option<String>| client_id.as_ref() == Some(name);
         let was_deleted = |last: &Version| last.shape == Shape::Deleted && !is_own(&last.client_id);
@@ -344,7 +349,7 @@ fn revised(operation: &Operation, current: Current, position: Position) -> Resul
         }
     }
     let before = current.message.data.len();
-    let (prior, before_it) = (current.position(), current.version.as_ref());
+    let before_it = current.version.as_ref();
     let goes_on = |version: &Version| matches!(version.shape, Shape::Appended { .. }) && operation.act == Act::Append;
     let number = before_it.map_or(1, |version| version.number + u32::from(!goes_on(version)));
     let (shape, deleted_at) = match operation.act {
