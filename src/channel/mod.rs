@@ -33,7 +33,6 @@ use crate::error::{Code, ErrorInfo};
 use crate::limits::{DELIVERY_MAX_BYTES, DIRECT_RELAYS_MAX, TRIM_PAUSE_MS};
 use crate::model::conflation::conflate;
 use crate::model::message::Kind;
-use crate::model::packed::Packed;
 use crate::model::serial::Position;
 use crate::rpc::feeds::{Feeding, Feeds};
 use crate::rpc::placement;
