@@ -29,6 +29,8 @@ const suites = [
   await suite('Rust: lints of the worker', 'cargo', ['clippy', '--quiet', '--lib', '--target', wasm, '--', ...strict]),
   await suite('Rust: lints of the worker without doors', 'cargo',
     ['clippy', '--quiet', '--lib', '--no-default-features', '--target', wasm, '--', ...strict]),
+  await suite('Rust: links in comments', 'cargo',
+    ['doc', '--quiet', '--lib', '--no-deps', '--document-private-items', '--target', wasm]),
   await native(),
   // Its files wait more than they work: three at once, at least.
   await suite('The worker in its runtime', 'node', ['--test', '--test-timeout=600000',

@@ -2,7 +2,7 @@
 //! object before they are durable.
 
 use crate::auth::{Ban, Revocation};
-pub use crate::channel::store::StoreError;
+pub use crate::base::storage::StoreError;
 use crate::model::name::ChannelName;
 use crate::rpc::{Note, RelayName};
 use crate::stats::Tally;

@@ -15,7 +15,7 @@
 //!
 //! Namespaces take the flags `persisted`, `persistLast`, `authenticated`, `tlsOnly`, `pushEnabled`,
 //! `mutableMessages`, `batchingEnabled`, `conflationEnabled`, and `batchingInterval`, `conflationInterval` (ms),
-//! `conflationKey` (see [`crate::conflation`]), `maxMembers`: how many may be present on a channel, and
+//! `conflationKey` (see [`crate::model::conflation`]), `maxMembers`: how many may be present on a channel, and
 //! `retentionHours`: how long what is persisted is kept. The secret may set none that has no effect: see
 //! [`Namespace::not_effective`]. The app and each of its namespaces may have `webhooks`: see [`super::webhook`]. The
 //! app may have credentials for push services, `push`: see [`super::push`].

@@ -1,6 +1,8 @@
-//! Namespaces: the rules of groups of channels (protocol.md § 17). Owns which rules exist and which of them this server
-//! obeys yet; what they do is the channel's affair. Without effect, a rule is refused in the configuration, and named
-//! in the answer that shows an app made at run time.
+//! Namespaces: the rules of groups of channels (protocol.md § 17). Owns which rules exist and what they may say; what they
+//! do is the channel's affair. A rule that needs another is refused in the configuration without it, and named in the
+//! answer that shows an app made at run time.
+
+use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value, json};
 
@@ -13,149 +15,113 @@ use crate::limits::{
 };
 use crate::model::conflation::check_key;
 
-/// The rules that change what this server does, beside those of batches and conflation where these are enabled. The
-/// others would change nothing.
-const EFFECTIVE: &[&str] = &[
-    "persisted",
-    "persistLast",
-    "authenticated",
-    "tlsOnly",
-    "maxMembers",
-    "mutableMessages",
-    "pushEnabled",
-    "clientMessagesPerSecond",
-    "clientPresencePerSecond",
-    "clientAttachesPerSecond",
-    "messagesPerSecond",
-    "restMessagesPerSecond",
-    "commitInterval",
-    "traced",
-    "maxMessageSize",
-    "objectsRetentionDays",
-];
-
-/// Declares [`Rules`]: a flag each, with its name in JSON.
-macro_rules! flags {
-    ($($(#[$doc:meta])* $field:ident = $name:literal;)*) => {
+/// Declares [`Rules`]: flags, each with its name in JSON, and numbers with theirs, their bounds and their unit.
+macro_rules! rules {
+    (
+        flags { $($(#[$flag_doc:meta])* $flag:ident = $flag_name:literal;)* }
+        numbers { $($(#[$doc:meta])* $number:ident = $name:literal, $bounds:expr, $unit:literal;)* }
+    ) => {
         /// What holds for the channels of a namespace. Nothing, by default.
         #[derive(Clone, Debug, Default, PartialEq, Eq)]
         pub struct Rules {
-            $($(#[$doc])* pub $field: bool,)*
-            /// Between two batches.
-            pub batching_interval_ms: Option<u64>,
-            /// Between two commits.
-            pub commit_interval_ms: Option<u64>,
-            /// Between two conflated messages.
-            pub conflation_interval_ms: Option<u64>,
+            $($(#[$flag_doc])* pub $flag: bool,)*
+            $($(#[$doc])* pub $number: Option<u64>,)*
             /// What tells messages of one conflated epoch from those of another.
             pub conflation_key: Option<String>,
-            /// How many may be present on a channel, if it is fewer than on any.
-            pub max_members: Option<u64>,
-            /// How long messages are kept that are persisted.
-            pub retention_hours: Option<u64>,
-            /// How many messages one client may publish on them a second, over all its connections at a relay.
-            pub client_messages_per_second: Option<u64>,
-            /// The same of presence events, and of attaches.
-            pub client_presence_per_second: Option<u64>,
-            pub client_attaches_per_second: Option<u64>,
-            /// How many messages all may publish on one channel a second.
-            pub messages_per_second: Option<u64>,
-            /// How many of them one key, or one client by a token, may publish over REST.
-            pub rest_messages_per_second: Option<u64>,
-            /// How many bytes a publish has, or a change of a message, if it is fewer than any may have.
-            pub max_message_size: Option<u64>,
-            /// How long objects are kept after their last use.
-            pub objects_retention_days: Option<u64>,
             /// Where events of them go, beside the app's own.
             pub webhooks: Vec<Webhook>,
         }
 
-        const FLAGS: &[&str] = &[$($name),*];
+        const FLAGS: &[&str] = &[$($flag_name),*];
+        const NUMBERS: &[&str] = &[$($name),*];
 
         impl Rules {
             /// No rule at all.
             pub const NONE: &Rules = &Rules {
-                $($field: false,)*
-                batching_interval_ms: None,
-                commit_interval_ms: None,
-                conflation_interval_ms: None,
+                $($flag: false,)*
+                $($number: None,)*
                 conflation_key: None,
-                max_members: None,
-                retention_hours: None,
-                client_messages_per_second: None,
-                client_presence_per_second: None,
-                client_attaches_per_second: None,
-                messages_per_second: None,
-                rest_messages_per_second: None,
-                max_message_size: None,
-                objects_retention_days: None,
                 webhooks: Vec::new(),
             };
 
-            fn read_flags(fields: &Fields<'_>) -> Result<Rules, ErrorInfo> {
-                Ok(Rules { $($field: fields.flag($name)?,)* ..Rules::default() })
+            fn read(fields: &Fields<'_>, webhooks: Vec<Webhook>) -> Result<Rules, ErrorInfo> {
+                Ok(Rules {
+                    $($flag: fields.flag($flag_name)?,)*
+                    $($number: number(fields, $name, $bounds, $unit)?,)*
+                    conflation_key: fields.optional_text(CONFLATION_KEY)?.map(str::to_owned),
+                    webhooks,
+                })
             }
 
             fn flags(&self) -> [(&'static str, bool); FLAGS.len()] {
-                [$(($name, self.$field)),*]
+                [$(($flag_name, self.$flag)),*]
+            }
+
+            /// What is set beside flags and webhooks.
+            fn values(&self) -> impl Iterator<Item = (&'static str, Value)> {
+                let numbers = [$(($name, json!(self.$number))),*];
+                numbers.into_iter().chain([(CONFLATION_KEY, json!(self.conflation_key))]).filter(|(_, value)| !value.is_null())
             }
         }
     };
 }
 
-flags! {
-    /// History outlives the two minutes that every channel keeps.
-    persisted = "persisted";
-    /// The last message is kept for a year.
-    persist_last = "persistLast";
-    /// Anonymous clients are refused.
-    authenticated = "authenticated";
-    /// Connections without TLS are refused.
-    tls_only = "tlsOnly";
-    /// `extras.push` is honoured.
-    push_enabled = "pushEnabled";
-    /// Messages can be updated, deleted, appended to and annotated, and are kept as persisted ones are.
-    mutable_messages = "mutableMessages";
-    /// Messages are delivered in batches.
-    batching_enabled = "batchingEnabled";
-    /// Only the latest message of each key is delivered.
-    conflation_enabled = "conflationEnabled";
-    /// A publish over REST is part of the trace of its request.
-    traced = "traced";
+rules! {
+    flags {
+        /// History outlives the two minutes that every channel keeps.
+        persisted = "persisted";
+        /// The last message is kept for a year.
+        persist_last = "persistLast";
+        /// Anonymous clients are refused.
+        authenticated = "authenticated";
+        /// Connections without TLS are refused.
+        tls_only = "tlsOnly";
+        /// `extras.push` is honoured.
+        push_enabled = "pushEnabled";
+        /// Messages can be updated, deleted, appended to and annotated, and are kept as persisted ones are.
+        mutable_messages = "mutableMessages";
+        /// Messages are delivered in batches.
+        batching_enabled = "batchingEnabled";
+        /// Only the latest message of each key is delivered.
+        conflation_enabled = "conflationEnabled";
+        /// A publish over REST is part of the trace of its request.
+        traced = "traced";
+    }
+    numbers {
+        /// Between two batches.
+        batching_interval_ms = "batchingInterval", PACE, " ms";
+        /// Between two commits.
+        commit_interval_ms = "commitInterval", PACE, " ms";
+        /// Between two conflated messages.
+        conflation_interval_ms = "conflationInterval", PACE, " ms";
+        /// How many may be present on a channel, if it is fewer than on any.
+        max_members = "maxMembers", 0..=u64::MAX, "";
+        /// How long messages are kept that are persisted.
+        retention_hours = "retentionHours", 1..=RETENTION_MAX_HOURS, " hours";
+        /// How many messages one client may publish on them a second, over all its connections at a relay.
+        client_messages_per_second = "clientMessagesPerSecond", RATE, "";
+        /// The same of presence events, and of attaches.
+        client_presence_per_second = "clientPresencePerSecond", RATE, "";
+        client_attaches_per_second = "clientAttachesPerSecond", RATE, "";
+        /// How many messages all may publish on one channel a second.
+        messages_per_second = "messagesPerSecond", RATE, "";
+        /// How many of them one key, or one client by a token, may publish over REST.
+        rest_messages_per_second = "restMessagesPerSecond", RATE, "";
+        /// How many bytes a publish has, or a change of a message, if it is fewer than any may have.
+        max_message_size = "maxMessageSize", 1..=MESSAGE_MAX_BYTES as u64, "";
+        /// How long objects are kept after their last use.
+        objects_retention_days = "objectsRetentionDays", 1..=OBJECTS_RETENTION_MAX_DAYS, "";
+    }
 }
+
+const CONFLATION_KEY: &str = "conflationKey";
+const WEBHOOKS: &str = "webhooks";
+
+const PACE: RangeInclusive<u64> = PACE_MIN_MS..=PACE_MAX_MS;
+const RATE: RangeInclusive<u64> = 1..=CLIENT_RATE_MAX;
 
 /// Flags that are named where they are set: the builds before theirs read all other apps.
 const LATER: &[&str] = &["traced"];
-
-const MILLISECONDS: &str = "must be whole milliseconds";
-const HOURS: &str = "must be whole hours, from 1 to 8760";
-
-const WEBHOOKS: &str = "webhooks";
-
-/// What may be done so often, from once to [`CLIENT_RATE_MAX`] times a second.
-const RATES: [&str; 5] = [
-    "clientMessagesPerSecond",
-    "clientPresencePerSecond",
-    "clientAttachesPerSecond",
-    "messagesPerSecond",
-    "restMessagesPerSecond",
-];
-
-const VALUED: [&str; 13] = [
-    "batchingInterval",
-    "commitInterval",
-    "conflationInterval",
-    "conflationKey",
-    "maxMembers",
-    "retentionHours",
-    "clientMessagesPerSecond",
-    "clientPresencePerSecond",
-    "clientAttachesPerSecond",
-    "messagesPerSecond",
-    "restMessagesPerSecond",
-    "maxMessageSize",
-    "objectsRetentionDays",
-];
 
 /// A namespace: the channels whose first segment, or whole name, is `id`. `*` holds for all channels without one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -166,7 +132,7 @@ pub struct Namespace {
 
 impl Namespace {
     pub(super) fn read(value: &Value, path: &str, secret_min_bytes: usize) -> Result<Namespace, ErrorInfo> {
-        let known: Vec<&str> = ["id", WEBHOOKS].iter().chain(FLAGS).chain(&VALUED).copied().collect();
+        let known: Vec<&str> = ["id", WEBHOOKS, CONFLATION_KEY].iter().chain(FLAGS).chain(NUMBERS).copied().collect();
         let fields = Fields::of(value, path, &known)?;
         let id = fields.text("id")?;
         if id.is_empty()
@@ -176,35 +142,17 @@ impl Namespace {
         {
             return Err(fields.wrong("id", "must be the part of a channel name before its first ':'"));
         }
-        let rules = Rules {
-            batching_interval_ms: fields.whole("batchingInterval", MILLISECONDS)?,
-            commit_interval_ms: fields.whole("commitInterval", MILLISECONDS)?,
-            conflation_interval_ms: fields.whole("conflationInterval", MILLISECONDS)?,
-            conflation_key: fields.optional_text("conflationKey")?.map(str::to_owned),
-            max_members: fields.whole("maxMembers", "must be a whole number")?,
-            retention_hours: fields.whole("retentionHours", HOURS)?,
-            client_messages_per_second: rate(&fields, RATES[0])?,
-            client_presence_per_second: rate(&fields, RATES[1])?,
-            client_attaches_per_second: rate(&fields, RATES[2])?,
-            messages_per_second: rate(&fields, RATES[3])?,
-            rest_messages_per_second: rate(&fields, RATES[4])?,
-            max_message_size: within(&fields, "maxMessageSize", MESSAGE_MAX_BYTES as u64)?,
-            objects_retention_days: within(&fields, "objectsRetentionDays", OBJECTS_RETENTION_MAX_DAYS)?,
-            webhooks: fields.list(WEBHOOKS, HOOKS_PER_APP_MAX, |value, path: &str| {
-                Webhook::read_of_namespace(value, path, secret_min_bytes)
-            })?,
-            ..Rules::read_flags(&fields)?
-        };
+        let webhooks = fields.list(WEBHOOKS, HOOKS_PER_APP_MAX, |value, path: &str| {
+            Webhook::read_of_namespace(value, path, secret_min_bytes)
+        })?;
+        let rules = Rules::read(&fields, webhooks)?;
         check_pace(&fields, &rules)?;
-        if rules.retention_hours.is_some_and(|hours| !(1..=RETENTION_MAX_HOURS).contains(&hours)) {
-            return Err(fields.wrong("retentionHours", HOURS));
-        }
         Ok(Namespace { id: id.to_owned(), rules })
     }
 
     /// Whether a namespace may have a field of this name.
     pub fn knows(field: &str) -> bool {
-        field == "id" || field == WEBHOOKS || FLAGS.contains(&field) || VALUED.contains(&field)
+        ["id", WEBHOOKS, CONFLATION_KEY].iter().chain(FLAGS).chain(NUMBERS).any(|known| *known == field)
     }
 
     /// As it stands in the configuration, every flag of the first build spelled out.
@@ -212,64 +160,43 @@ impl Namespace {
         let mut object = Map::from_iter([("id".to_owned(), json!(self.id))]);
         let flags = self.rules.flags().into_iter().filter(|(name, set)| *set || !LATER.contains(name));
         object.extend(flags.map(|(name, set)| (name.to_owned(), json!(set))));
-        object.extend(
-            self.rules.valued().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.to_owned(), value)),
-        );
+        object.extend(self.rules.values().map(|(name, value)| (name.to_owned(), value)));
         if !self.rules.webhooks.is_empty() {
             object.insert(WEBHOOKS.to_owned(), self.rules.webhooks.iter().map(Webhook::to_json).collect());
         }
         Value::Object(object)
     }
 
-    /// The rules that are set here and change nothing yet.
+    /// The rules that are set here without another that they need.
     pub fn not_effective(&self) -> Vec<&'static str> {
-        let flags = self.rules.flags().into_iter().filter(|(_, set)| *set).map(|(name, _)| name);
-        let valued = self.rules.valued().filter(|(_, value)| !value.is_null()).map(|(name, _)| name);
-        let is_effective = |name: &str| {
-            EFFECTIVE.contains(&name)
-                || (self.rules.persisted || self.rules.mutable_messages) && name == "retentionHours"
-                || self.rules.batching_enabled && name.starts_with("batching")
-                || self.rules.conflation_enabled && name.starts_with("conflation")
-        };
-        flags.chain(valued).filter(|name| !is_effective(name)).collect()
+        self.rules.values().map(|(name, _)| name).filter(|name| self.rules.lacks(name).is_some()).collect()
     }
 
     /// Fails with 40000 for a rule without effect: whoever sets it relies on it.
     pub(super) fn check_effective(&self, path: &str) -> Result<(), ErrorInfo> {
-        let Some(rule) = self.not_effective().into_iter().next() else { return Ok(()) };
-        let what = match rule {
-            "batchingInterval" => "has no effect without batchingEnabled",
-            "retentionHours" => "has no effect without persisted or mutableMessages",
-            "conflationInterval" | "conflationKey" => "has no effect without conflationEnabled",
-            _ => "has no effect in this version; leave it out",
-        };
-        Err(wrong(&format!("{path}.{rule}"), what))
+        match self.rules.values().find_map(|(name, _)| self.rules.lacks(name).map(|needed| (name, needed))) {
+            Some((name, needed)) => Err(wrong(&format!("{path}.{name}"), &format!("has no effect without {needed}"))),
+            None => Ok(()),
+        }
     }
 }
 
-fn rate(fields: &Fields<'_>, name: &str) -> Result<Option<u64>, ErrorInfo> {
-    within(fields, name, CLIENT_RATE_MAX)
-}
-
-fn within(fields: &Fields<'_>, name: &str, max: u64) -> Result<Option<u64>, ErrorInfo> {
+fn number(fields: &Fields<'_>, name: &str, bounds: RangeInclusive<u64>, unit: &str) -> Result<Option<u64>, ErrorInfo> {
     let number = fields.whole(name, "must be a whole number")?;
-    match number.is_none_or(|number| (1..=max).contains(&number)) {
+    match number.is_none_or(|number| bounds.contains(&number)) {
         true => Ok(number),
-        false => Err(fields.wrong(name, &format!("must be from 1 to {max}"))),
+        false => Err(fields.wrong(name, &format!("must be from {} to {}{unit}", bounds.start(), bounds.end()))),
     }
 }
 
 /// Batches and conflation need an interval, one for both would be two rules for one thing, and a key must be one that
 /// is understood.
 fn check_pace(fields: &Fields<'_>, rules: &Rules) -> Result<(), ErrorInfo> {
-    let commits = rules.commit_interval_ms;
     for (enabled, name, interval_ms) in [
-        (commits.is_some(), "commitInterval", commits),
         (rules.batching_enabled, "batchingInterval", rules.batching_interval_ms),
         (rules.conflation_enabled, "conflationInterval", rules.conflation_interval_ms),
     ] {
-        let interval_ms = interval_ms.or((!enabled).then_some(PACE_MIN_MS));
-        if interval_ms.is_none_or(|ms| !(PACE_MIN_MS..=PACE_MAX_MS).contains(&ms)) {
+        if enabled && interval_ms.is_none() {
             return Err(fields.wrong(name, &format!("must be from {PACE_MIN_MS} to {PACE_MAX_MS} ms")));
         }
     }
@@ -277,7 +204,7 @@ fn check_pace(fields: &Fields<'_>, rules: &Rules) -> Result<(), ErrorInfo> {
         return Err(fields.wrong("conflationEnabled", "excludes batchingEnabled: what is conflated is batched"));
     }
     if rules.conflation_enabled || rules.conflation_key.is_some() {
-        fields.parsed("conflationKey", check_key)?;
+        fields.parsed(CONFLATION_KEY, check_key)?;
     }
     Ok(())
 }
@@ -295,21 +222,13 @@ impl Rules {
         Ok(())
     }
 
-    fn valued(&self) -> impl Iterator<Item = (&'static str, Value)> {
-        let intervals = [self.batching_interval_ms, self.commit_interval_ms, self.conflation_interval_ms];
-        let others = [json!(self.conflation_key), json!(self.max_members), json!(self.retention_hours)];
-        let rates = [
-            self.client_messages_per_second,
-            self.client_presence_per_second,
-            self.client_attaches_per_second,
-            self.messages_per_second,
-            self.rest_messages_per_second,
-        ];
-        let intervals = intervals.map(|interval| json!(interval)).into_iter();
-        let values = intervals
-            .chain(others)
-            .chain(rates.map(|rate| json!(rate)))
-            .chain([self.max_message_size, self.objects_retention_days].map(|value| json!(value)));
-        VALUED.into_iter().zip(values)
+    /// What a rule of this name has no effect without, and is not there.
+    fn lacks(&self, name: &str) -> Option<&'static str> {
+        match name {
+            "retentionHours" if !self.persisted && !self.mutable_messages => Some("persisted or mutableMessages"),
+            "batchingInterval" if !self.batching_enabled => Some("batchingEnabled"),
+            "conflationInterval" | CONFLATION_KEY if !self.conflation_enabled => Some("conflationEnabled"),
+            _ => None,
+        }
     }
 }

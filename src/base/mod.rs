@@ -8,6 +8,7 @@ pub mod maps;
 pub mod pause;
 pub mod pinned;
 pub mod rate;
+pub mod storage;
 
 /// A number in digits alone: no sign, no space.
 pub fn whole_number(text: &str) -> Option<u64> {

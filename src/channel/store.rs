@@ -5,7 +5,7 @@
 //! output gate, and the simulation's.
 
 use super::StoredPush;
-use crate::base::pinned::Unreadable;
+pub use crate::base::storage::StoreError;
 use crate::limits::VERSIONS_MAX;
 use crate::model::objects::parts::PartKey;
 use crate::model::objects::pool::Changes;
@@ -14,16 +14,6 @@ use crate::model::presence::MemberKey;
 use crate::model::revision::Target;
 use crate::model::serial::Position;
 use crate::rpc::{Lease, MembersQuery, RelayName};
-
-/// A write or read that failed. A failed write may still have been kept.
-#[derive(Clone, Debug, PartialEq)]
-pub struct StoreError(pub String);
-
-impl From<Unreadable> for StoreError {
-    fn from(unreadable: Unreadable) -> StoreError {
-        StoreError(format!("stored data {unreadable}"))
-    }
-}
 
 /// What was committed together, as one row: the platform bills rows.
 #[derive(Clone, Debug, PartialEq)]

@@ -24,7 +24,7 @@ impl AnnotationAction {
 
 /// What a client says of a message.
 ///
-/// Pinned: stored rows and calls hold it, see [`crate::pinned`].
+/// Pinned: stored rows and calls hold it, see [`crate::base::pinned`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Annotation {
     /// Only when the publisher chose it; else it is `<publish id>:<index>`.

@@ -20,7 +20,7 @@ pub type Extras = Map<String, Value>;
 
 /// A message as published. What can be derived from its [`Entry`] isn't kept: timestamp, serial, connection.
 ///
-/// Pinned: stored rows and calls hold it, see [`crate::pinned`].
+/// Pinned: stored rows and calls hold it, see [`crate::base::pinned`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Message {
     /// Only when the publisher chose it; else it is `<publish id>:<index>`.

@@ -30,7 +30,7 @@ impl PresenceAction {
 
 /// One event of one member; with [`PresenceAction::Present`], the member itself.
 ///
-/// Pinned: stored rows and calls hold it, see [`crate::pinned`].
+/// Pinned: stored rows and calls hold it, see [`crate::base::pinned`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PresenceMessage {
     pub action: PresenceAction,

@@ -3,7 +3,7 @@
 //! Writes of one turn become durable together, as a channel's do.
 
 use crate::auth::{Ban, Revocation};
-pub use crate::channel::store::StoreError;
+pub use crate::base::storage::StoreError;
 use crate::model::name::ChannelName;
 use crate::relay::record::RowId;
 use crate::rpc::{RelayName, Watching};

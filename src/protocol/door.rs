@@ -12,6 +12,7 @@
 //! is [`Absent`], so that the others keep their places.
 
 use std::cell::Cell;
+use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
@@ -181,16 +182,6 @@ pub trait Visitor {
     }
 }
 
-macro_rules! at {
-    ($door:expr, $visitor:ident => $does:expr) => {
-        match $door {
-            Door::Pusher($visitor) => $does,
-            Door::SocketIo($visitor) => $does,
-            Door::Mqtt($visitor) => $does,
-        }
-    };
-}
-
 impl Door {
     /// The door to which the path of a WebSocket leads.
     pub fn at(path: &str) -> Option<Door> {
@@ -240,73 +231,26 @@ impl Door {
     }
 }
 
-impl Visitor for Door {
-    fn dialect(&self) -> Dialect {
-        at!(self, visitor => visitor.dialect())
-    }
+/// A door is a visitor, whichever it is.
+impl Deref for Door {
+    type Target = dyn Visitor;
 
-    fn hear(&mut self, bytes: &[u8], came: Format, setting: Setting<'_>) -> Result<Vec<Heard>, ErrorInfo> {
-        at!(self, visitor => visitor.hear(bytes, came, setting))
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Door::Pusher(pusher) => pusher,
+            Door::SocketIo(socketio) => socketio,
+            Door::Mqtt(mqtt) => mqtt.as_ref(),
+        }
     }
+}
 
-    fn tell(&mut self, frame: &Outbound<'_>) -> Encoded {
-        at!(self, visitor => visitor.tell(frame))
-    }
-
-    fn mark(&self) -> Mark {
-        at!(self, visitor => visitor.mark())
-    }
-
-    fn orders(&mut self) -> Vec<Inbound> {
-        at!(self, visitor => visitor.orders())
-    }
-
-    fn hears_alone(&self, channel: &str) -> bool {
-        at!(self, visitor => visitor.hears_alone(channel))
-    }
-
-    fn is_busy(&self) -> bool {
-        at!(self, visitor => visitor.is_busy())
-    }
-
-    fn is_full(&self) -> bool {
-        at!(self, visitor => visitor.is_full())
-    }
-
-    fn note_time(&mut self, now_ms: u64) {
-        at!(self, visitor => visitor.note_time(now_ms))
-    }
-
-    fn echoes(&self) -> bool {
-        at!(self, visitor => visitor.echoes())
-    }
-
-    fn beats(&self) -> bool {
-        at!(self, visitor => visitor.beats())
-    }
-
-    fn bounces(&self) -> bool {
-        at!(self, visitor => visitor.bounces())
-    }
-
-    fn speaks_as<'a>(&'a self, asked: Option<&'a str>) -> Option<&'a str> {
-        at!(self, visitor => visitor.speaks_as(asked))
-    }
-
-    fn users(&self) -> Box<dyn Iterator<Item = &str> + '_> {
-        at!(self, visitor => visitor.users())
-    }
-
-    fn has_named_key(&self) -> bool {
-        at!(self, visitor => visitor.has_named_key())
-    }
-
-    fn grace_ms(&self) -> Option<u64> {
-        at!(self, visitor => visitor.grace_ms())
-    }
-
-    fn connection_id(&self, fresh_id: String) -> String {
-        at!(self, visitor => visitor.connection_id(fresh_id))
+impl DerefMut for Door {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        match self {
+            Door::Pusher(pusher) => pusher,
+            Door::SocketIo(socketio) => socketio,
+            Door::Mqtt(mqtt) => mqtt.as_mut(),
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! The protocol's frames and messages, and their two encodings.
 //!
 //! [`dialect`] is what is spoken on a connection. [`inbound`] parses what clients send, [`outbound`] renders what they
-//! get, and [`events`] what streams do; [`message`] is what lies between: a message as the channel keeps it,
-//! independent of format. Owns field names, numbers of actions and bits of flags (protocol.md §§ 3, 8); holds no state
+//! get, and [`events`] what streams do; between them lie messages as the channel keeps them, independent of format
+//! ([`crate::model::message`]). Owns field names, numbers of actions and bits of flags (protocol.md §§ 3, 8); holds no state
 //! and decides nothing.
 
 pub mod dialect;

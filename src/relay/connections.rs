@@ -14,7 +14,6 @@ use crate::error::{Code, ErrorInfo};
 use crate::limits::{CONNECTION_STATE_TTL_MS, PARTED_CONNECTIONS_MAX, TOKEN_RENEWAL_MARGIN_MS};
 use crate::model::name::ChannelName;
 use crate::protocol::dialect::Dialect;
-use crate::protocol::door::Visitor;
 use crate::protocol::outbound::Outbound;
 use crate::protocol::{Encoded, action};
 use crate::rpc::connection_key::{ConnectionKey, Generations, Holder};

@@ -9,7 +9,7 @@ use crate::auth::Grant;
 use crate::error::Code;
 use crate::model::Format;
 use crate::model::name::ChannelName;
-use crate::protocol::door::{Heard, Setting, Visitor};
+use crate::protocol::door::{Heard, Setting};
 
 impl Relay {
     /// What a client says at a door: it may be several things, or something that is answered at once.

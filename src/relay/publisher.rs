@@ -180,7 +180,7 @@ impl Publisher {
         std::mem::take(&mut self.in_flight)
     }
 
-    /// The call failed: pause, then send it again, unless it has been tried since before `give_up_ms`; then its items
+    /// The call failed: pause, then send it again, unless it has been tried for `try_ms`; then its items
     /// are given back to be refused. A call that goes on failing is halved: if the fault is in what one client
     /// publishes, the others do not share its fate.
     pub fn failed(&mut self, ticket: Ticket, now_ms: u64, try_ms: u64) -> Failed {

@@ -24,7 +24,7 @@ use crate::model::flags::Modes;
 use crate::model::name::{AppId, ChannelName};
 use crate::model::serial::Position;
 use crate::protocol::dialect::Dialect;
-use crate::protocol::door::{Door, Visitor};
+use crate::protocol::door::Door;
 use crate::rpc::connection_key::{ConnectionKey, Generations};
 use crate::rpc::placement::Shard;
 

@@ -24,7 +24,7 @@ use crate::model::Format;
 use crate::model::message::Params;
 use crate::model::name::ChannelName;
 use crate::protocol::dialect::{Dialect, Voice};
-use crate::protocol::door::{ASKED, Door, Mark, Visitor};
+use crate::protocol::door::{ASKED, Door, Mark};
 use crate::protocol::objects::SITE;
 use crate::protocol::outbound::{ConnectionDetails, Outbound};
 use crate::protocol::{Encoded, action};
@@ -169,7 +169,7 @@ impl Opening {
     }
 
     pub fn dialect(&self) -> Dialect {
-        let of_door = self.door.as_ref().map(Door::dialect);
+        let of_door = self.door.as_ref().map(|door| door.dialect());
         match of_door.or(self.spoken).unwrap_or(Dialect::Frames(self.format)) {
             Dialect::Frames(format) => Dialect::of_frames(format, self.earlier_objects),
             another => another,

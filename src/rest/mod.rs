@@ -9,11 +9,10 @@
 //!        └─────────▶ Ask ──── the app answers ─────┴▶ Continuation::answered ──▶ Reply, Calls or Ask
 //! ```
 //!
-//! In reading order: `route` (path to what is asked), `caller` (who asks), `body` and `percent` (what was sent), then
-//! one file for each thing that can be asked: `publish` with `unenveloped`, `batch`, `history` with `page`, `message`,
+//! In reading order: `route` (path to what is asked), `caller` (who asks), `barred` (who was banned), `body` (what was
+//! sent), then one file for each thing that can be asked: `publish` with `unenveloped`, `batch`, `history` with `page`, `message`,
 //! `annotations`, `presence`, `objects`, `chat`, `status`, `stats`, `metrics`, `token`, `revoke`, `apps`, `admin`,
-//! `webhooks`, `push`, `pusher`; `step` is how each goes on with the answers that it waits for, `form` and `reply` how
-//! all of them are answered.
+//! `webhooks`, `push`, `pusher`; `step` is how each goes on with the answers that it waits for.
 
 mod admin;
 mod annotations;

@@ -7,7 +7,7 @@ use wasm_bindgen_futures::{JsFuture, spawn_local};
 use worker::console_error;
 
 use super::platform::{ObjectStorage, Sql, describe};
-use crate::channel::store::StoreError;
+use crate::base::storage::StoreError;
 
 #[derive(Clone)]
 pub struct Database {

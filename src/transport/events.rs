@@ -1,7 +1,7 @@
 //! Event streams: what channels say, for those who only listen (protocol.md § 14). `/sse` is for `EventSource`, and
 //! `/event-stream` says the same in lines of JSON.
 //!
-//! Owns what a request for a stream means: its channels, how its events are written (`wire/events.rs`), and where a
+//! Owns what a request for a stream means: its channels, how its events are written (`protocol/events.rs`), and where a
 //! reader goes on that comes back with the id of the last event it had.
 
 use super::comet;

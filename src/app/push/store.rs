@@ -1,6 +1,6 @@
 //! What push keeps in the app's storage. All writes of one turn are one transaction.
 
-pub use crate::channel::store::StoreError;
+pub use crate::base::storage::StoreError;
 use crate::push::{Device, Subscription};
 use crate::rpc::{DevicesQuery, SubscriptionsQuery};
 

@@ -146,7 +146,7 @@ fn errors_say_where_and_what() {
         (space(r#""id":"a:b""#), "apps[0].namespaces[0].id"),
         (space(r#""id":"n","persisted":"yes""#), "apps[0].namespaces[0].persisted must be true or false"),
         (space(r#""id":"n","persistent":true"#), r#"unknown field "persistent""#),
-        (space(r#""id":"n","conflationInterval":-1"#), "conflationInterval must be whole milliseconds"),
+        (space(r#""id":"n","conflationInterval":-1"#), "conflationInterval must be a whole number"),
         (space(r#""id":"n","batchingEnabled":true"#), "namespaces[0].batchingInterval must be from 20 to 1000 ms"),
         (space(r#""id":"n","batchingInterval":19"#), "batchingInterval must be from 20 to 1000 ms"),
         (

@@ -8,7 +8,7 @@ use crate::model::message::{Extras, json};
 
 /// What an entry of a map holds.
 ///
-/// Pinned: stored rows and calls hold it, see [`crate::pinned`].
+/// Pinned: stored rows and calls hold it, see [`crate::base::pinned`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Value {
     /// A reference to an object, which may not be there.
@@ -136,7 +136,7 @@ pub struct Operation {
 
 /// One operation of a publish, with who does it.
 ///
-/// Pinned: stored rows and calls hold it, see [`crate::pinned`].
+/// Pinned: stored rows and calls hold it, see [`crate::base::pinned`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ObjectMessage {
     /// Only when the publisher chose it.

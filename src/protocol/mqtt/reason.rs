@@ -3,7 +3,6 @@
 use crate::error::{Code, ErrorInfo};
 
 pub const SUCCESS: u8 = 0x00;
-pub const DISCONNECT_WITH_WILL: u8 = 0x04;
 pub const NO_SUBSCRIPTION: u8 = 0x11;
 pub const UNSPECIFIED: u8 = 0x80;
 pub const MALFORMED: u8 = 0x81;
@@ -27,7 +26,6 @@ pub const TOO_LARGE: u8 = 0x95;
 pub const RATE: u8 = 0x96;
 pub const QUOTA: u8 = 0x97;
 pub const BAD_PAYLOAD: u8 = 0x99;
-pub const NO_RETAIN: u8 = 0x9a;
 pub const NO_QOS: u8 = 0x9b;
 pub const NO_SHARED: u8 = 0x9e;
 pub const CONNECTION_RATE: u8 = 0x9f;
