@@ -25,6 +25,9 @@ const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS dead (number INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE,
                                      channel TEXT NOT NULL, events BLOB NOT NULL);";
 
+/// They did not number what channels say of being in use.
+const LIST_OF_EARLIER_BUILDS: &str = "ALTER TABLE channels ADD COLUMN number INTEGER NOT NULL DEFAULT 0";
+
 /// What an operator does. Made by the first that is done.
 const ADMIN_SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS bans (subject TEXT PRIMARY KEY, revision INTEGER NOT NULL, ends_at INTEGER,
@@ -50,21 +53,12 @@ impl AppStore {
     fn write(&mut self, query: &str, bindings: &[wasm_bindgen::JsValue]) -> Result<(), StoreError> {
         if !self.has_schema {
             self.database.exec(SCHEMA, &[])?;
+            if !self.database.has_column("channels", "number")? {
+                self.database.exec(LIST_OF_EARLIER_BUILDS, &[])?;
+            }
             self.has_schema = true;
         }
         self.database.exec(query, bindings)
-    }
-
-    /// Earlier builds made the list without numbers.
-    fn number_list(&mut self) -> Result<(), StoreError> {
-        if self.has_schema {
-            return Ok(());
-        }
-        let query = "SELECT name FROM sqlite_master WHERE name = 'channels' AND sql NOT LIKE '%number%'";
-        if self.database.rows(query, &[])?.is_empty() {
-            return Ok(());
-        }
-        self.database.exec("ALTER TABLE channels ADD COLUMN number INTEGER NOT NULL DEFAULT 0", &[])
     }
 
     /// Whether there are tables for what an operator does.
@@ -147,7 +141,6 @@ impl Store for AppStore {
         if !active && !self.database.has_table("channels")? {
             return Ok(());
         }
-        self.number_list()?;
         let query = match active {
             true => {
                 "INSERT INTO channels (name, number) VALUES (?1, ?2)

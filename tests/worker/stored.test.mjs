@@ -7,6 +7,7 @@ import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import Ably from 'ably';
 import { action, RawClient } from './raw_client.mjs';
@@ -15,14 +16,62 @@ import { demoApps, Runtime } from './runtime.mjs';
 const fixtures = path.resolve(import.meta.dirname, '../fixtures');
 const versions = fs.readdirSync(fixtures).flatMap((file) => file.match(/^storage-(.*)\.json$/)?.[1] ?? []);
 
+/**
+ * This build on the storage of another.
+ * @param {import('node:test').TestContext} t
+ * @param {string} version
+ * @param {(storage: string) => unknown} [change] what is done to the storage before
+ */
+async function startOn(t, version, change) {
+  const known = JSON.parse(fs.readFileSync(path.join(fixtures, `storage-${version}.json`), 'utf8'));
+  const storage = fs.mkdtempSync(path.join(os.tmpdir(), 'courtside-'));
+  execFileSync('tar', ['-xzf', path.join(fixtures, `storage-${version}.tar.gz`), '-C', storage]);
+  change?.(storage);
+  const runtime = new Runtime(demoApps, storage, { variables: { ADMIN_TOKEN: 'an-admin-token' } });
+  await runtime.start();
+  t.after(() => runtime.stop());
+  return { known, runtime };
+}
+
+/** Whether an object could not store something. The log says so, and clients often nothing. */
+const hasFailed = (/** @type {Runtime} */ runtime) => runtime.log.includes('storage failed');
+
+/** What the one relay of a storage says of its watch of the app. @param {string} storage @param {string} query */
+function askWatch(storage, query) {
+  const folder = path.join(storage, 'do/courtside-Relay');
+  const file = fs.readdirSync(folder).find((name) => /^[0-9a-f]{64}\.sqlite$/.test(name));
+  const database = new DatabaseSync(path.join(folder, String(file)));
+  try {
+    return database.prepare(query).all();
+  } finally {
+    database.close();
+  }
+}
+
+/**
+ * Bans a client that is connected, which ends its connection, and the runtime: the relay has stored that it was told.
+ * @param {Runtime} runtime
+ */
+async function endWithBan(runtime) {
+  const client = new RawClient(runtime, { key: 'demo.key1:local-only', clientId: 'cid' });
+  await client.expect(action.CONNECTED);
+  const answer = await fetch(`${runtime.url}/apps/demo/bans`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', authorization: 'Bearer an-admin-token' },
+    body: JSON.stringify({ clientId: 'cid' }),
+  });
+  assert.equal(answer.status, 201);
+  const { error } = await client.expect(action.ERROR);
+  assert.equal(error.code, 40300);
+  await runtime.kill();
+  const [watch] = askWatch(runtime.storage, 'SELECT told FROM watch');
+  assert.ok(Number(watch?.told) > 0, 'the relay was told');
+  assert.ok(!hasFailed(runtime), runtime.log);
+}
+
 for (const version of versions) {
   test(`storage of format ${version} is read with its meaning intact`, async (t) => {
-    const known = JSON.parse(fs.readFileSync(path.join(fixtures, `storage-${version}.json`), 'utf8'));
-    const storage = fs.mkdtempSync(path.join(os.tmpdir(), 'courtside-'));
-    execFileSync('tar', ['-xzf', path.join(fixtures, `storage-${version}.tar.gz`), '-C', storage]);
-    const runtime = new Runtime(demoApps, storage, { variables: { ADMIN_TOKEN: 'an-admin-token' } });
-    await runtime.start();
-    t.after(() => runtime.stop());
+    const { known, runtime } = await startOn(t, version);
     const rest = new Ably.Rest({ key: 'demo.key1:local-only', ...runtime.clientOptions });
     const channel = rest.channels.get(known.channelName);
 
@@ -78,5 +127,25 @@ for (const version of versions) {
       await made.publish('hello', 'there');
       assert.deepEqual((await made.history()).items.map(({ data }) => data), ['there']);
     });
+
+    await t.test('a channel that comes into use is listed beside those that were', async () => {
+      // The app's object writes something else first.
+      await rest.auth.requestToken();
+      await rest.channels.get('persisted:new').publish('hello', 'there');
+      const listed = async () => (await rest.request('get', '/channels', 3, { by: 'id' })).items;
+      const isListed = async (/** @type {string} */ name) => (await listed()).includes(name);
+      while (!hasFailed(runtime) && !await isListed('persisted:new'));
+      assert.deepEqual(await Promise.all(['persisted:new', known.channelName].map(isListed)), [true, true]);
+    });
+
+    await t.test('a relay that watched its app is told of a ban', () => endWithBan(runtime));
   });
 }
+
+/** The last in which a relay's watch of its app does not say what it was told. */
+const BEFORE_TOLD = '5';
+
+test('a relay that had nobody when an earlier build ended begins to watch its app', async (t) => {
+  const { runtime } = await startOn(t, BEFORE_TOLD, (storage) => askWatch(storage, 'DELETE FROM watch'));
+  await endWithBan(runtime);
+});
