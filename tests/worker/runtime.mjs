@@ -5,6 +5,7 @@
  * would (`kill`) and start another on the same storage.
  */
 import { fork } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import net from 'node:net';
@@ -43,8 +44,6 @@ export class Runtime {
   /** @type {import('node:child_process').ChildProcess} */
   #child;
   #calls = 0;
-  /** What wrangler.toml says. Reading it takes most of a start, so the first start does it for the later ones. */
-  #workerOptions = undefined;
   /** The port of the process itself; 0 before it first listens. */
   #ownPort = 0;
   /** A front that clients reach instead, where runtimes are killed by themselves. */
@@ -90,11 +89,8 @@ export class Runtime {
     const child = this.#child;
     const { apps, storage, inFront, cf, tellsCounts } = this;
     const variables = apps === demoApps ? { EVENT_KEY: 'demo.event', ...this.variables } : this.variables;
-    const { url, workerOptions } = await this.#call('start', {
-      apps, storage, inFront, variables, cf, port: this.#ownPort, tellsCounts, workerOptions: this.#workerOptions,
-    });
+    const url = await this.#call('start', { apps, storage, inFront, variables, cf, port: this.#ownPort, tellsCounts });
     this.#ownPort = Number(new URL(url).port);
-    this.#workerOptions = workerOptions;
     this.url = this.#front ? `http://127.0.0.1:${await this.#front.open(this.#ownPort, () => this.#restart())}` : url;
     if (isEvicting) void evictAtRandom(() => this.#evictAll(child));
   }
@@ -221,6 +217,23 @@ function evictableAt(entry) {
 
 // The child: holds the runtime, does what it is told, and ends with its parent.
 
+/**
+ * What wrangler.toml says. To load wrangler, which reads it, is most of the work of a start, so it is written down for
+ * all runtimes that have the same file and the same wrangler.
+ */
+async function readWorkerOptions() {
+  const [toml, lock] = ['wrangler.toml', 'package-lock.json'].map((file) => fs.readFileSync(path.join(root, file)));
+  const key = createHash('sha256').update(root).update(toml).update(lock).digest('hex').slice(0, 16);
+  const file = path.join(root, 'target', `worker-options-${key}.json`);
+  if (fs.existsSync(file)) return JSON.parse(fs.readFileSync(file, 'utf8'));
+  const { unstable_getMiniflareWorkerOptions } = await import('wrangler');
+  const { workerOptions } = unstable_getMiniflareWorkerOptions(path.join(root, 'wrangler.toml'));
+  // Others read it meanwhile: it is there as a whole, or not yet.
+  fs.writeFileSync(`${file}.${process.pid}`, JSON.stringify(workerOptions));
+  fs.renameSync(`${file}.${process.pid}`, file);
+  return workerOptions;
+}
+
 /** @type {import('miniflare').Miniflare} */
 let miniflare;
 /** @type {import('miniflare').MiniflareOptions} */
@@ -230,17 +243,13 @@ const commands = {
   /**
    * @param {{
    *   apps: object | null, storage: string, inFront: string[], variables: Record<string, string>,
-   *   cf?: Record<string, unknown>, port: number, tellsCounts: boolean, workerOptions?: object
+   *   cf?: Record<string, unknown>, port: number, tellsCounts: boolean
    * }} options
    */
-  async start({ apps, storage, inFront, variables, cf, port, tellsCounts, workerOptions }) {
+  async start({ apps, storage, inFront, variables, cf, port, tellsCounts }) {
     const { Miniflare, Log, LogLevel, convertV4MiniflareOptions } = await import('miniflare');
-    if (!workerOptions) {
-      const { unstable_getMiniflareWorkerOptions } = await import('wrangler');
-      ({ workerOptions } = unstable_getMiniflareWorkerOptions(path.join(root, 'wrangler.toml')));
-    }
     miniflareOptions = convertV4MiniflareOptions({
-      ...workerOptions,
+      ...await readWorkerOptions(),
       name: 'courtside',
       modulesRoot: path.join(root, 'build'),
       modules: [
@@ -260,7 +269,7 @@ const commands = {
     miniflare = new Miniflare(miniflareOptions);
     const { origin, port: ownPort } = await miniflare.ready;
     miniflareOptions.port = Number(ownPort);
-    return { url: origin, workerOptions };
+    return origin;
   },
 
   /** Miniflare ends a runtime with SIGKILL before it starts one with other options, and these are the same. */
