@@ -1,6 +1,6 @@
-//! Namespaces: the rules of groups of channels (protocol.md § 17). Owns which rules exist and what they may say; what they
-//! do is the channel's affair. A rule that needs another is refused in the configuration without it, and named in the
-//! answer that shows an app made at run time.
+//! Namespaces: the rules of groups of channels (protocol.md § 17). Owns which rules exist and what they may say; what
+//! they do is the channel's affair. A rule that needs another is refused in the configuration without it, and named in
+//! the answer that shows an app made at run time.
 
 use std::ops::RangeInclusive;
 

@@ -2,8 +2,8 @@
 //!
 //! [`dialect`] is what is spoken on a connection. [`inbound`] parses what clients send, [`outbound`] renders what they
 //! get, and [`events`] what streams do; between them lie messages as the channel keeps them, independent of format
-//! ([`crate::model::message`]). Owns field names, numbers of actions and bits of flags (protocol.md §§ 3, 8); holds no state
-//! and decides nothing.
+//! ([`crate::model::message`]). Owns field names, numbers of actions and bits of flags (protocol.md §§ 3, 8); holds
+//! no state and decides nothing.
 
 pub mod dialect;
 pub mod door;

@@ -33,7 +33,7 @@ const known = {
   curl: "curl -u demo.key1:local-only -H 'content-type: application/json' -d",
   webhook: "curl -u demo.key1:local-only -H 'content-type: application/json' -H", package: 'npm pack',
   python: 'import asyncio', websocat: 'websocat', events: 'const events =', stream: 'curl -N \'', filter: 'curl -NG', form: 'curl -u demo.key1:local-only -d',
-  apps: '{"apps"', create: 'curl -d \'{"keys"', rotate: 'curl -X POST -d', layout: 'src/ ',
+  apps: 'echo \'{"apps"', create: 'curl -d \'{"keys"', rotate: 'curl -X POST -d', layout: 'src/ ',
 };
 
 /** The snippet as a reader has it, but for where the server is. @param {keyof typeof known} name */
@@ -121,7 +121,7 @@ test('on a server of one\'s own', { timeout: 120_000 }, async (t) => {
   assert.deepEqual([pack, install], ['npm pack', `npm install ./${name}-${version}.tgz`]);
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'courtside-readme-'));
   t.after(() => fs.rmSync(folder, { recursive: true }));
-  fs.writeFileSync(path.join(folder, 'apps.json'), snippet('apps').replace('…', 'a-secret-of-our-own'));
+  execFileSync('sh', ['-c', snippet('apps')], { cwd: folder });
   // The package itself is tried where it is installed; on a free port, since the usual one may be taken.
   const command = serve?.replace('npx courtside', `node ${path.join(root, bin.courtside)}`);
   await inShell(`cd ${folder} && ${command} --port 0 --drain 0`, /"event":"ready"/);
@@ -184,8 +184,9 @@ test('with websocat', { skip: noWebsocat, timeout: 120_000 }, async () => {
 });
 
 test('the configuration of a deployment', { timeout: 120_000 }, async (t) => {
-  const secret = 'a-secret-of-our-own';
-  const deployed = await startRuntime(JSON.parse(snippet('apps').replace('…', secret)), { variables: { ADMIN_TOKEN: 'an-admin-token' } });
+  const apps = JSON.parse(`${execFileSync('sh', ['-c', snippet('apps').replace('> apps.json', '')])}`);
+  const [{ secret }] = apps.apps[0].keys;
+  const deployed = await startRuntime(apps, { variables: { ADMIN_TOKEN: 'an-admin-token' } });
   t.after(() => deployed.stop());
   const channel = rest(deployed, { key: `live.main:${secret}` }).channels.get('chat:a');
   await channel.publish('a', 'b');
