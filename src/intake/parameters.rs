@@ -166,6 +166,8 @@ const REST: Table = &[
     ("fields", Missing),
     ("flatten", Missing),
     ("select", Missing),
+    // Of the links between pages.
+    ("rel", Ignored),
 ];
 
 const CONNECTIONS: Table = &[("clientId", Read), ("channel", Read), ("limit", Read), ("cursor", Read)];
@@ -320,12 +322,13 @@ impl Door {
 /// Whether every parameter of a query can be obeyed. `is_sdk` says that a header names the client an SDK; its query
 /// may.
 ///
-/// Fails with 40002 for a name that this door does not have, and with 40003 for a value that it does not allow, for a
-/// parameter that stands twice with different values, and for one that has no effect here or on a filtered channel.
+/// Fails with 40002 for a name that this door does not have, and with 40003 for a value that it does not allow, for one
+/// that is read and stands twice with different values, and for one that has no effect here or on a filtered channel.
 pub fn check(door: Door, query: &[(String, String)], is_sdk: bool) -> Result<(), ErrorInfo> {
     let is_sdk = is_sdk || ["agent", "lib"].iter().any(|name| value(query, name).is_some());
     for (index, (name, text)) in query.iter().enumerate() {
         match door.rule(name) {
+            Some(Ignored) => continue,
             Some(rule) => allow(rule, query, name, text)?,
             None if is_sdk => continue,
             None => return Err(unknown(door, name)),

@@ -83,8 +83,9 @@ impl Links {
     }
 
     /// The value of the header `Link`. SDKs split it at commas, and take a link only when it is relative and its last
-    /// segment one word. Those for Go and Java expect one link in a header, which the platform makes one of all: they
-    /// see the first link of it and the last. So the next page stands in both places, and the first page is last else.
+    /// segment one word. Those for Go, Java and Rust expect one link in a header, which the platform makes one of all:
+    /// they see the first link of it and the last. So the next page stands in both places, and the first page is last
+    /// else.
     pub fn header(&self, next: Option<String>) -> String {
         let next = next.map(|cursor| self.link(Some(&cursor), "next"));
         let own = [self.link(self.cursor.as_deref(), "current"), self.link(None, "first")];
@@ -92,9 +93,12 @@ impl Links {
         links.join(", ")
     }
 
+    /// That for Rust takes all behind the first `?` for the query of the last link. So that it is one, `rel`, which
+    /// nobody reads, is at the end and takes up what stands between two links, with the cursor of the second.
     fn link(&self, cursor: Option<&str>, rel: &str) -> String {
         let query = self.query.iter().map(|(name, value)| (*name, value.as_str()));
-        let query = encode_pairs(query.chain(cursor.map(|cursor| ("cursor", cursor))));
+        let cursor = cursor.map(|cursor| ("cursor", cursor));
+        let query = encode_pairs(cursor.into_iter().chain(query).chain([("rel", rel)]));
         format!("<./{}?{query}>; rel=\"{rel}\"", self.path)
     }
 }
@@ -143,14 +147,15 @@ mod tests {
         };
         assert_eq!(
             links.header(None),
-            "<./messages?limit=1&from_serial=1%40a%2C%20b%3E>; rel=\"current\", \
-             <./messages?limit=1&from_serial=1%40a%2C%20b%3E>; rel=\"first\""
+            "<./messages?limit=1&from_serial=1%40a%2C%20b%3E&rel=current>; rel=\"current\", \
+             <./messages?limit=1&from_serial=1%40a%2C%20b%3E&rel=first>; rel=\"first\""
         );
         let links = Links { path: "messages", query: vec![("limit", "1".into())], cursor: Some("here".into()) };
         assert_eq!(
             links.header(Some("there".into())),
-            "<./messages?limit=1&cursor=there>; rel=\"next\", <./messages?limit=1&cursor=here>; rel=\"current\", \
-             <./messages?limit=1>; rel=\"first\", <./messages?limit=1&cursor=there>; rel=\"next\""
+            "<./messages?cursor=there&limit=1&rel=next>; rel=\"next\", \
+             <./messages?cursor=here&limit=1&rel=current>; rel=\"current\", \
+             <./messages?limit=1&rel=first>; rel=\"first\", <./messages?cursor=there&limit=1&rel=next>; rel=\"next\""
         );
     }
 }

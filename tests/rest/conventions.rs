@@ -250,6 +250,6 @@ fn links_of_every_list_carry_its_form() {
         let is_operators = path.starts_with("/apps") || path == "/audit";
         let reply = world.send(if is_operators { asked.bearer(ADMIN) } else { asked });
         let links = reply.json["headers"]["Link"].as_str().unwrap_or_else(|| panic!("{path}: {}", reply.json));
-        assert!(links.contains("limit=7&format=json&envelope=json>; rel=\"first\""), "{path}: {links}");
+        assert!(links.contains("limit=7&format=json&envelope=json&rel=first>; rel=\"first\""), "{path}: {links}");
     }
 }

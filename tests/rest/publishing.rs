@@ -33,10 +33,10 @@ fn a_publish_is_pinned() {
     );
     assert_eq!((reply.status, String::from_utf8(reply.body.clone()).unwrap()), (200, expected));
     let cursor = "MDE4MDAwMDAwMDAwMDAtMDAxQGxpZmUwOjAwMA";
-    let next = format!("<./messages?direction=forwards&limit=1&cursor={cursor}>; rel=\"next\"");
+    let next = format!("<./messages?cursor={cursor}&direction=forwards&limit=1&rel=next>; rel=\"next\"");
     let link = format!(
-        "{next}, <./messages?direction=forwards&limit=1>; rel=\"current\", \
-         <./messages?direction=forwards&limit=1>; rel=\"first\", {next}"
+        "{next}, <./messages?direction=forwards&limit=1&rel=current>; rel=\"current\", \
+         <./messages?direction=forwards&limit=1&rel=first>; rel=\"first\", {next}"
     );
     assert_eq!(reply.header("Link"), Some(link.as_str()));
 }

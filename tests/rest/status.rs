@@ -57,7 +57,7 @@ fn channels_in_use_are_listed_page_by_page() {
     world.walk(asked, |page| pages.push(ids(&page.json).iter().map(|id| id.to_string()).collect::<Vec<_>>()));
     assert_eq!(pages, [vec!["chat:a", "chat:b"], vec!["chat:c"]]);
     let link = world.send(get("/channels").query("by", "id").query("limit", "1")).header("Link").unwrap().to_owned();
-    assert!(link.contains(", <./channels?by=id&limit=1>; rel=\"first\", "), "{link}");
+    assert!(link.contains(", <./channels?by=id&limit=1&rel=first>; rel=\"first\", "), "{link}");
 }
 
 #[test]
