@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::reply::{Browser, ERROR_CODE, Reply};
 use crate::model::trace::Trace;
+use crate::protocol::agent;
 use crate::rpc::placement::Region;
 
 /// An HTTP request: what of it the API looks at.
@@ -70,11 +71,11 @@ impl Headers {
 }
 
 /// SDKs that write the spaces of a path as a form has them. They write no plus of a name as it is.
-const WRITE_SPACES_AS_PLUS: [&str; 3] = ["ably-python/", "ably-ruby/", "ably-php/"];
+const WRITE_SPACES_AS_PLUS: [&str; 3] = ["python", "ruby", "php"];
 
 /// SDKs that wait only where the upgrade itself is refused. Told on a WebSocket to come back, that for Go does so at
 /// once, again and again, and that for Python waits until it takes the connection for dead.
-const WAIT_BY_STATUS: [&str; 2] = ["ably-go/", "ably-python/"];
+const WAIT_BY_STATUS: [&str; 2] = ["go", "python"];
 
 impl Request {
     /// A query parameter that is there and not empty.
@@ -116,9 +117,8 @@ impl Request {
         self.is_by(&WAIT_BY_STATUS)
     }
 
-    fn is_by(&self, agents: &[&str]) -> bool {
-        let agent = self.headers.ably_agent.as_deref().unwrap_or_default();
-        agents.iter().any(|name| agent.contains(name))
+    fn is_by(&self, languages: &[&str]) -> bool {
+        self.headers.ably_agent.as_deref().is_some_and(|agent| agent::is_for(agent, languages))
     }
 
     /// Where SDKs find this server, in the fields that they read it from (protocol.md § 12.4).

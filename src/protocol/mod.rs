@@ -5,6 +5,7 @@
 //! ([`crate::model::message`]). Owns field names, numbers of actions and bits of flags (protocol.md §§ 3, 8); holds
 //! no state and decides nothing.
 
+pub mod agent;
 pub mod dialect;
 pub mod door;
 pub mod events;

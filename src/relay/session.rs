@@ -27,7 +27,7 @@ use crate::protocol::dialect::{Dialect, Voice};
 use crate::protocol::door::{ASKED, Door, Mark};
 use crate::protocol::objects::SITE;
 use crate::protocol::outbound::{ConnectionDetails, Outbound};
-use crate::protocol::{Encoded, action};
+use crate::protocol::{Encoded, action, agent};
 use crate::rpc::connection_key::{ConnectionKey, Generations, Holder, TakeoverKind};
 use crate::rpc::placement;
 
@@ -64,11 +64,11 @@ pub struct Opening {
 
 /// SDKs that stay attached while an ATTACH with other options is under way, and deliver what comes meanwhile. Those for
 /// Java and .NET drop it until ATTACHED, as those not named here may.
-const STAY_ATTACHED: [&str; 2] = ["ably-js/", "ably-python/"];
+const STAY_ATTACHED: [&str; 2] = ["js", "python"];
 
 /// Whether a client that names itself so is one of those.
 pub fn stays_attached(agent: &str) -> bool {
-    STAY_ATTACHED.iter().any(|name| agent.contains(name))
+    agent::is_for(agent, &STAY_ATTACHED)
 }
 
 /// The connection that a client goes on with, by its key.

@@ -204,6 +204,7 @@ fn a_plus_in_a_path_is_a_space_to_those_who_write_it_so() {
         World::new().send(asked).json["channel"].clone()
     };
     assert_eq!(channel(Some("ably-python/3.1.4 python/3.13")), "a b+c");
+    assert_eq!(channel(Some("ably-pubsub-ruby/2.0.0 ably-pubsub-server ruby/3.4")), "a b+c");
     assert_eq!(channel(Some("ably-go/1.3.0 go/1.25")), "a+b+c");
     assert_eq!(channel(None), "a+b+c");
 }

@@ -186,7 +186,7 @@ test('a refusal is a frame that says to come back, and then the socket ends', as
 test('an SDK that would not wait is refused the upgrade, which says the same', async (t) => {
   const paced = await startRuntime(undefined, { variables: { RELAY_CONNECTS_PER_SECOND: '1' } });
   t.after(() => paced.stop());
-  for (const agent of ['ably-go/1.3.0 go/1.24.0', 'ably-python/3.1.4 python/3.13.0']) {
+  for (const agent of ['ably-go/1.3.0 go/1.24.0', 'ably-pubsub-python/4.0.0 python/3.13.0']) {
     const clients = Array.from({ length: 8 }, () => {
       const socket = new WebSocket(`${paced.url.replace('http', 'ws')}/?key=${demoKey}`, { headers: { 'ably-agent': agent } });
       t.after(() => socket.terminate());
