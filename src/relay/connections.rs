@@ -396,8 +396,11 @@ impl Relay {
             }
         }
         pinged.into_iter().for_each(|socket| self.touch(socket));
+        // The answer to a ping has its id. A heartbeat with one would be taken for the answer to the client's own.
+        let id = self.now_ms.to_string();
         for ((dialect, action), sockets) in alike {
-            let frame = dialect.encode(&Outbound { action, ..Outbound::default() });
+            let id = (action == action::PING).then_some(id.as_str());
+            let frame = dialect.encode(&Outbound { action, id, ..Outbound::default() });
             self.effects.push(Effect::Send { sockets, frame });
         }
     }

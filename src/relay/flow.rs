@@ -133,7 +133,8 @@ impl Relay {
             let due_ms = session.due_ms();
             self.touch(socket);
             self.lower_due(due_ms);
-            self.send(socket, &Outbound { action: action::PING, ..Outbound::default() });
+            let id = self.now_ms.to_string();
+            self.send(socket, &Outbound { action: action::PING, id: Some(&id), ..Outbound::default() });
         }
     }
 

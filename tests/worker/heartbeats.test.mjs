@@ -18,8 +18,9 @@ describe('heartbeats that are answered', { concurrency: true }, () => {
       t.after(() => client.close());
       const { connectionId, connectionDetails } = await client.expect(action.CONNECTED);
       for (let round = 0; round < 2; round += 1) {
-        await client.expect(action.PING);
-        client.send({ action: action.PONG });
+        const { id } = await client.expect(action.PING);
+        assert.equal(typeof id, 'string');
+        client.send({ action: action.PONG, id });
       }
       // Any other word is as good.
       await client.expect(action.PING);
