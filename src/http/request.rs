@@ -77,6 +77,9 @@ const WRITE_SPACES_AS_PLUS: [&str; 3] = ["python", "ruby", "php"];
 /// once, again and again, and that for Python waits until it takes the connection for dead.
 const WAIT_BY_STATUS: [&str; 2] = ["go", "python"];
 
+/// SDKs that find a link only behind the name of its header, so not one that is behind another link.
+const FIND_LINKS_BY_NAME: [&str; 1] = ["php"];
+
 impl Request {
     /// A query parameter that is there and not empty.
     pub fn parameter(&self, name: &str) -> Option<&str> {
@@ -115,6 +118,11 @@ impl Request {
     /// Whether this WebSocket is better not opened when its client is to come back later.
     pub fn waits_by_status(&self) -> bool {
         self.is_by(&WAIT_BY_STATUS)
+    }
+
+    /// What stands between two links of an answer.
+    pub fn between_links(&self) -> &'static str {
+        if self.is_by(&FIND_LINKS_BY_NAME) { ", Link: " } else { ", " }
     }
 
     fn is_by(&self, languages: &[&str]) -> bool {

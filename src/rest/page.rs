@@ -68,6 +68,7 @@ pub struct Links {
     /// What all pages have in common. Never credentials: a header may be logged.
     pub query: Vec<(&'static str, String)>,
     pub cursor: Option<String>,
+    pub between: &'static str,
 }
 
 impl Links {
@@ -79,7 +80,8 @@ impl Links {
             value => value.map(|value| (name, value.to_owned())),
         };
         let query = carried.iter().chain(&COMMON).filter_map(|name| value(name)).collect();
-        Links { path, query, cursor: request.parameter("cursor").map(str::to_owned) }
+        let cursor = request.parameter("cursor").map(str::to_owned);
+        Links { path, query, cursor, between: request.between_links() }
     }
 
     /// The value of the header `Link`. SDKs split it at commas, and take a link only when it is relative and its last
@@ -90,7 +92,7 @@ impl Links {
         let next = next.map(|cursor| self.link(Some(&cursor), "next"));
         let own = [self.link(self.cursor.as_deref(), "current"), self.link(None, "first")];
         let links: Vec<String> = next.clone().into_iter().chain(own).chain(next).collect();
-        links.join(", ")
+        links.join(self.between)
     }
 
     /// That for Rust takes all behind the first `?` for the query of the last link. So that it is one, `rel`, which
@@ -144,18 +146,21 @@ mod tests {
             path: "messages",
             query: vec![("limit", "1".into()), ("from_serial", "1@a, b>".into())],
             cursor: None,
+            between: ", ",
         };
         assert_eq!(
             links.header(None),
             "<./messages?limit=1&from_serial=1%40a%2C%20b%3E&rel=current>; rel=\"current\", \
              <./messages?limit=1&from_serial=1%40a%2C%20b%3E&rel=first>; rel=\"first\""
         );
-        let links = Links { path: "messages", query: vec![("limit", "1".into())], cursor: Some("here".into()) };
+        let (query, cursor) = (vec![("limit", "1".into())], Some("here".into()));
+        let links = Links { path: "messages", query, cursor, between: ", Link: " };
         assert_eq!(
             links.header(Some("there".into())),
             "<./messages?cursor=there&limit=1&rel=next>; rel=\"next\", \
-             <./messages?cursor=here&limit=1&rel=current>; rel=\"current\", \
-             <./messages?limit=1&rel=first>; rel=\"first\", <./messages?cursor=there&limit=1&rel=next>; rel=\"next\""
+             Link: <./messages?cursor=here&limit=1&rel=current>; rel=\"current\", \
+             Link: <./messages?limit=1&rel=first>; rel=\"first\", \
+             Link: <./messages?cursor=there&limit=1&rel=next>; rel=\"next\""
         );
     }
 }

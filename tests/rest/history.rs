@@ -68,6 +68,21 @@ fn a_header_that_is_read_as_one_link_leads_to_the_next_page() {
     assert_eq!(pages, ["a b", "c d", "e"]);
 }
 
+/// That for PHP finds a link behind the name of its header.
+#[test]
+fn each_link_has_its_name_for_who_looks_for_that() {
+    let mut world = World::new();
+    world.publish("c", &["a", "b"]);
+    let mut links = |agent: &str| {
+        let mut asked = get("/channels/c/messages").query("limit", "1");
+        asked.request.headers.ably_agent = Some(agent.to_owned());
+        let header = format!("Link: {}", world.send(asked).header("Link").unwrap());
+        (header.matches("Link: <./messages?").count(), header.matches("; rel=").count())
+    };
+    assert_eq!(links("ably-pubsub-php/2.0.0 php/8.4"), (4, 4));
+    assert_eq!(links("ably-ruby/1.3.0 ruby/3.4"), (1, 4));
+}
+
 #[test]
 fn a_cursor_of_another_life_is_refused() {
     let (mut one, mut other) = (World::new(), World::new());
