@@ -62,9 +62,9 @@ pub struct Opening {
     pub door: Option<Door>,
 }
 
-/// SDKs that stay attached while an ATTACH with other options is under way, and deliver what comes meanwhile. Those for
-/// Java and .NET drop it until ATTACHED, as those not named here may.
-const STAY_ATTACHED: [&str; 2] = ["js", "python"];
+/// SDKs that deliver what comes while an ATTACH with other options is under way, as those that stay attached do. Those
+/// for Java, .NET, Go and Cocoa drop it until ATTACHED, as others not named here may.
+const STAY_ATTACHED: [&str; 3] = ["js", "python", "ruby"];
 
 /// Whether a client that names itself so is one of those.
 pub fn stays_attached(agent: &str) -> bool {
