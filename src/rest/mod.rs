@@ -11,8 +11,8 @@
 //!
 //! In reading order: `route` (path to what is asked), `caller` (who asks), `barred` (who was banned), `body` (what was
 //! sent), then one file for each thing that can be asked: `publish` with `unenveloped`, `batch`, `history` with `page`,
-//! `message`, `annotations`, `presence`, `objects`, `chat`, `status`, `stats`, `metrics`, `token`, `revoke`, `apps`, `admin`,
-//! `webhooks`, `push`, `pusher`; `step` is how each goes on with the answers that it waits for.
+//! `message`, `annotations`, `presence`, `objects`, `chat`, `status`, `stats`, `metrics`, `token`, `revoke`, `apps`,
+//! `admin`, `webhooks`, `push`, `pusher`; `step` is how each goes on with the answers that it waits for.
 
 mod admin;
 mod annotations;
