@@ -55,6 +55,11 @@ pub const CONNECTION_STATE_TTL_MIN_MS: u64 = 10 * 1_000;
 /// early can still resume.
 pub const PARTED_CONNECTIONS_MAX: usize = 32_768;
 
+/// How long a relay takes a channel's last word for the present, of which who attaches hears what comes next. Then it
+/// asks, for all who attach meanwhile: of a thousand relays of a silent channel that is a hundred calls a second. The
+/// least that a log keeps is twelve times as long.
+pub const FEED_CURRENT_MS: u64 = 10 * 1_000;
+
 /// How often a client hears from the server, unless it asks otherwise.
 pub const HEARTBEAT_INTERVAL_MS: u64 = 15 * 1_000;
 

@@ -5,7 +5,7 @@ use super::admission::with_reserve;
 use super::attachment::{Attachment, Replay, Start, State};
 use super::calls::Pending;
 use super::occupancy::admit_listener;
-use super::replay::rewind_from;
+use super::replay::{PRESENT, rewind_from};
 use super::{Relay, SocketId};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::ATTACH_FLOW;
@@ -166,14 +166,23 @@ impl Relay {
         }
     }
 
-    /// Takes an attachment on from Waiting, as soon as the relay is fed.
+    /// Takes an attachment on from Waiting, as soon as the relay is fed. For one that begins with what comes next it
+    /// asks where that is, if its feed has been silent for a while: deliveries may fail for minutes, and nobody misses
+    /// what lies before their ATTACH.
     fn start(&mut self, socket: SocketId, name: &ChannelName) {
         let owner = name.owner();
         let Some(feed) = self.feeds.get(&owner) else { return };
         let Some(position) = feed.position() else { return self.subscribe(&owner) };
-        let epoch = feed.epoch().to_owned();
+        let (epoch, is_current) = (feed.epoch().to_owned(), feed.is_current(self.now_ms));
         match self.waiting(socket, name) {
             None => {}
+            Some(Start::Now) if !is_current => {
+                self.read(socket, name, PRESENT, Replay { resumes: false, announced: false });
+            }
+            Some(Start::Unknown) if !is_current => {
+                let nowhere = ReadFrom::After { position: Position::ZERO, epoch: String::new() };
+                self.read(socket, name, nowhere, Replay { resumes: true, announced: false });
+            }
             Some(Start::Now) => self.announce_live(socket, name, &epoch, position, 0, None),
             Some(Start::Unknown) => {
                 let error = Code::ContinuityUnknown.into();
@@ -216,6 +225,7 @@ impl Relay {
     pub(super) fn subscribed(&mut self, owner: &ChannelName, subscribed: &Subscribed) {
         let Some(feed) = self.feeds.get_mut(owner) else { return };
         feed.reach(&subscribed.epoch, subscribed.position, subscribed.members);
+        feed.heard_ms = self.now_ms;
         feed.reports.wanted = subscribed.reports;
         let members: Vec<_> = feed.members.iter().cloned().collect();
         self.sync_reached(owner);

@@ -107,6 +107,7 @@ impl Relay {
         let fresh = entries.iter().position(|entry| entry.position > position).unwrap_or(entries.len());
         let Some(feed) = self.feeds.get_mut(owner) else { return Delivered::Unsubscribed };
         feed.reach(&delivery.epoch, delivery.through, delivery.members);
+        feed.heard_ms = self.now_ms;
         let (reached, checkpoint) = (feed.position().unwrap_or(delivery.through), feed.checkpoint.clone());
         self.extend_branch(owner, position, delivery, &entries, fresh);
         self.feed_branch(owner);

@@ -7,8 +7,11 @@ use super::attachment::{Attachment, State};
 use super::deltas::Base;
 use super::occupancy::Reports;
 use super::record::{Checkpoint, Place};
+use crate::base::pause;
+use crate::limits::FEED_CURRENT_MS;
 use crate::model::name::ChannelName;
 use crate::model::serial::Position;
+use crate::rpc::Backlog;
 
 #[derive(Debug, Default)]
 pub struct Feed {
@@ -23,6 +26,8 @@ pub struct Feed {
     pub base: Option<Base>,
     /// Every attachment that was live here since has what was published behind this: before, it isn't known.
     pub since: Option<Position>,
+    /// When the channel last said something that shows that it feeds this relay.
+    pub heard_ms: u64,
 }
 
 impl Feed {
@@ -32,6 +37,17 @@ impl Feed {
 
     pub fn epoch(&self) -> &str {
         self.reached.as_ref().map_or("", |reached| &reached.epoch)
+    }
+
+    /// Whether who begins where this feed is begins at the present: else it may have been cut since, and the channel
+    /// knows.
+    pub fn is_current(&self, now_ms: u64) -> bool {
+        !pause::is_over(self.heard_ms + FEED_CURRENT_MS, FEED_CURRENT_MS, now_ms)
+    }
+
+    /// Whether this piece of the log ends where the log and the feed do.
+    pub fn is_at_end(&self, backlog: &Backlog) -> bool {
+        !backlog.more && backlog.epoch == self.epoch() && Some(backlog.through) == self.position()
     }
 
     /// How many are present, as far as is known.

@@ -24,6 +24,9 @@ use crate::protocol::outbound::Outbound;
 use crate::rpc::Ticket;
 use crate::rpc::{Backlog, ReadFrom, Request};
 
+/// Where the log ends.
+pub const PRESENT: ReadFrom = ReadFrom::Last { messages: 0 };
+
 /// A read of the log, and the attachments that wait for it: those that resume together from one serial share one.
 #[derive(Debug)]
 pub struct Read {
@@ -100,6 +103,9 @@ impl Relay {
             let error = Code::InternalChannel.because("the channel's log could not be read");
             return self.read_failed(ticket, read, &error);
         };
+        if let Some(feed) = self.feeds.get_mut(&read.owner).filter(|feed| feed.is_at_end(backlog)) {
+            feed.heard_ms = self.now_ms;
+        }
         let (mut sieve, mut replays) = (Sieve::new(&entries), Replays::default());
         let (mut given, mut seen) = (Vec::new(), BTreeSet::new());
         for (socket, name) in &read.readers {
@@ -115,7 +121,11 @@ impl Relay {
             }
         }
         self.send_replays(replays);
-        given.into_iter().for_each(|(socket, name, replay)| self.after_page(socket, name, backlog, replay));
+        for (socket, name, replay) in given {
+            // Who was told no more than where the log ends goes on from there.
+            let resumes = replay.resumes || read.from == PRESENT;
+            self.after_page(socket, name, backlog, Replay { resumes, ..replay });
+        }
     }
 
     fn reading(&mut self, socket: SocketId, name: &ChannelName, ticket: Ticket) -> Option<Replay> {

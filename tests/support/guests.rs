@@ -9,6 +9,7 @@ mod socketio;
 use std::collections::HashMap;
 
 use courtside::auth::App;
+use courtside::limits::{CALL_ANSWER_MS, FEED_CURRENT_MS};
 use courtside::model::Format;
 use courtside::model::serial::Position;
 use courtside::protocol::Encoded;
@@ -67,7 +68,7 @@ pub struct Scene<'a> {
     pub now_ms: u64,
     pub app: &'a App,
     pub ledger: &'a mut Ledger,
-    stands: &'a HashMap<(usize, usize), Position>,
+    stands: &'a HashMap<(usize, usize), (Position, u64)>,
     host: usize,
     pub random: &'a mut Random,
     /// What is written may not be stored.
@@ -93,9 +94,11 @@ impl Scene<'_> {
         self.hangs_up = true;
     }
 
-    /// Where its relay is in a channel's deliveries, as far as the channel was told.
+    /// Where its relay is in a channel's deliveries, as far as the channel was told, if who begins there may begin so:
+    /// after a while the relay asks for the present. Its answer may have been on its way.
     pub fn stands(&self, channel: usize) -> Option<Position> {
-        self.stands.get(&(self.host, channel)).copied()
+        let (position, told_ms) = self.stands.get(&(self.host, channel))?;
+        (self.now_ms < told_ms + FEED_CURRENT_MS + CALL_ANSWER_MS).then_some(*position)
     }
 
     /// What a server's clock shows.

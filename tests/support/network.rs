@@ -174,18 +174,25 @@ impl World {
     /// An object says where it is in a channel's deliveries, or is told where it begins. One that fell back behind what
     /// it said, for its memory was lost, says so with the next.
     fn note_place(&mut self, call: &Call, said: &Said) {
+        let now_ms = self.now_ms;
         match (&call.reply, said) {
             (Reply::Delivery(channel, ..), Said::Delivered(delivered)) => {
                 let Some(channel) = self.channel_of(channel.as_str()) else { return };
                 match delivered {
-                    Delivered::At(position) => _ = self.stands.insert((call.callee, channel), *position),
+                    Delivered::At(position) => _ = self.stands.insert((call.callee, channel), (*position, now_ms)),
                     Delivered::Unsubscribed => _ = self.stands.remove(&(call.callee, channel)),
                     Delivered::NotYet => {}
                 }
             }
             (Reply::Call(_), Said::Answer(Ok(Response::Subscribed(subscribed)))) if call.callee < self.channels => {
-                let stands = self.stands.entry((call.caller, call.callee)).or_default();
-                *stands = subscribed.position.max(*stands);
+                let (stands, told_ms) = self.stands.entry((call.caller, call.callee)).or_default();
+                (*stands, *told_ms) = (subscribed.position.max(*stands), now_ms);
+            }
+            (Reply::Call(_), Said::Answer(Ok(Response::Backlog(backlog)))) if call.callee < self.channels => {
+                let stands = self.stands.get_mut(&(call.caller, call.callee));
+                if let Some((_, told_ms)) = stands.filter(|(stands, _)| *stands == backlog.through) {
+                    *told_ms = now_ms;
+                }
             }
             _ => {}
         }

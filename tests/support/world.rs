@@ -63,8 +63,9 @@ pub struct World {
     /// Calls to channels, by which, to learn how many are on them; and what they answered.
     pub(super) counting: HashMap<CallerId, usize>,
     pub counted: HashMap<usize, Occupancy>,
-    /// Where each object is in the deliveries of each channel, as it said itself, or was told when it began.
-    pub(super) stands: HashMap<(usize, usize), Position>,
+    /// Where each object is in the deliveries of each channel, as it said itself, or was told when it began, and when
+    /// that was.
+    pub(super) stands: HashMap<(usize, usize), (Position, u64)>,
     pub(super) last_id: u64,
     pub ledger: Ledger,
     pub sanctions: Sanctions,
