@@ -2,9 +2,9 @@
 //!
 //! What is refused here is told to the router, which knows where else there may be room; see [`crate::rpc::placement`].
 
+use super::Relay;
 use super::bounds::Bounds;
 use super::session::{Opening, Takeover};
-use super::{Relay, SocketId};
 use crate::auth::Operators;
 use crate::error::Code;
 use crate::limits::{NOBODYS_MAX, POLLER_CONNECTS, RETURNING_PART};
@@ -62,14 +62,8 @@ impl Relay {
         if !opening.grant.is_of_nobody() {
             return;
         }
-        let nobodys = self.sessions.iter().filter(|(_, session)| session.grant.is_of_nobody());
-        let (mut count, mut longest) = (0, None);
-        for (socket, _) in nobodys {
-            count += 1;
-            longest = longest.map_or(Some(*socket), |known: SocketId| Some(known.min(*socket)));
-        }
-        if count >= NOBODYS_MAX
-            && let Some(longest) = longest
+        if self.known.nobodys.len() >= NOBODYS_MAX
+            && let Some(longest) = self.known.nobodys.first().copied()
         {
             let why = "many clients have yet to say who they are, and this one waits longest; try again";
             self.disconnect(longest, &Code::RateLimited.because(why));
@@ -240,6 +234,25 @@ mod tests {
         assert!(closed(&comes(NOBODYS_MAX + 2), 2));
         assert_eq!(relay.connection_count(), NOBODYS_MAX + 1, "the one with credentials stays");
         enter(&mut relay, NOBODYS_MAX as u32 + 3, None, 0).unwrap();
+    }
+
+    #[test]
+    fn who_has_said_who_it_is_or_has_left_is_none_of_those_who_have_not() {
+        let mut relay = relay(10_000, 10_000);
+        let nobody = Grant::of_nobody(relay.app.id(), 45_000);
+        let comes = |relay: &mut Relay, socket: usize| {
+            let opening = Opening::from_query(nobody.clone(), &[], true);
+            let effects = relay.open(SocketId(socket as u32), opening, format!("connection{socket}"), 0);
+            effects.iter().find_map(|effect| match effect {
+                Effect::Close { socket } => Some(socket.0),
+                _ => None,
+            })
+        };
+        assert!((1..=NOBODYS_MAX).all(|socket| comes(&mut relay, socket).is_none()));
+        relay.go_on(SocketId(1), opening(None).grant);
+        relay.lost(SocketId(3), 0);
+        let closed = (1..=4).map(|next| comes(&mut relay, NOBODYS_MAX + next));
+        assert_eq!(closed.collect::<Vec<_>>(), [None, None, Some(2), Some(4)]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! How connections begin and end (protocol.md §§ 4, 11.7).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::occupancy::admit_listener;
 use super::record::{Record, Restored};
@@ -24,6 +24,8 @@ use crate::stats::Counter;
 #[derive(Debug, Default)]
 pub struct Known {
     pub connections: HashMap<String, SocketId>,
+    /// Whose clients have yet to say who they are.
+    pub nobodys: BTreeSet<SocketId>,
     pub parted: HashMap<String, Parted>,
 }
 
@@ -36,6 +38,16 @@ pub struct Parted {
     pub closed: bool,
     /// Messages that were taken in and of which it was not told.
     pub owed: usize,
+}
+
+impl Known {
+    /// A connection has this grant from now on.
+    fn meet(&mut self, socket: SocketId, grant: &Grant) {
+        match grant.is_of_nobody() {
+            true => self.nobodys.insert(socket),
+            false => self.nobodys.remove(&socket),
+        };
+    }
 }
 
 impl Relay {
@@ -72,6 +84,7 @@ impl Relay {
             self.begin_life(&session);
         }
         self.lower_due(session.due_ms());
+        self.known.meet(socket, &session.grant);
         self.sessions.insert(socket, session);
         self.touch(socket);
         self.send_encoded(socket, connected);
@@ -119,7 +132,7 @@ impl Relay {
 
     /// Whether its client has yet to say who it is.
     pub fn is_of_nobody(&self, socket: SocketId) -> bool {
-        self.sessions.get(&socket).is_some_and(|session| session.grant.is_of_nobody())
+        self.known.nobodys.contains(&socket)
     }
 
     fn connected(&self, session: &mut Session, error: Option<&ErrorInfo>) -> Encoded {
@@ -168,6 +181,7 @@ impl Relay {
             self.lives.is_here(session.connection_id());
         }
         self.lower_due(session.due_ms());
+        self.known.meet(socket, &session.grant);
         self.sessions.insert(socket, session);
         for (name, checkpoint) in checkpoints {
             let feed = self.feeds.entry(name.owner()).or_default();
@@ -263,6 +277,7 @@ impl Relay {
         session.prompted = grant.expires_at_ms.is_some_and(|at_ms| at_ms < self.now_ms + TOKEN_RENEWAL_MARGIN_MS);
         session.void_at_ms = void_at_ms;
         let is_renamed = session.grant.client_id != grant.client_id;
+        self.known.meet(socket, &grant);
         session.grant = grant;
         if let Err(error) = self.fit(socket) {
             return self.disconnect(socket, &error);
@@ -335,6 +350,7 @@ impl Relay {
         self.departed_ahead(socket, outcome, |_| true);
         self.said.forget(socket);
         let Some(session) = self.sessions.remove(&socket) else { return };
+        self.known.nobodys.remove(&socket);
         if self.known.connections.get(session.connection_id()) == Some(&socket) {
             self.known.connections.remove(session.connection_id());
             self.end_life(&session, closed);
