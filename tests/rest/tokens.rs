@@ -4,6 +4,7 @@ use courtside::error::Code;
 use courtside::rest::Step;
 use serde_json::json;
 
+use crate::push::{SUBSCRIPTIONS, registered};
 use crate::world::{World, get, post, signed_token_request};
 
 #[test]
@@ -53,6 +54,26 @@ fn a_signed_request_is_good_once() {
     let again = world.send(got.clone());
     assert_eq!((again.status, again.code()), (401, Code::NonceReplayed.number()));
     assert_eq!(World::new().send(got).status, 201);
+}
+
+/// SDKs renew it, and come again. What a device shows beside it speaks for the device, not for its client.
+#[test]
+fn a_token_that_is_over_is_renewed_though_a_device_shows_beside_it_who_it_is() {
+    let mut world = World::new();
+    let device = registered(&mut world, "phone", None);
+    let body = r#"{"keyName":"demo.subscriber","ttl":60000}"#;
+    let reply = world.send(post("/keys/demo.subscriber/requestToken", body).key("demo.subscriber:local-only"));
+    let token = reply.json["token"].as_str().expect("a token").to_owned();
+    let subscribes = |bearer: &str| {
+        let body = r#"{"channel":"push:scores","deviceId":"phone"}"#;
+        let mut asked = post(SUBSCRIPTIONS, body).bearer(bearer);
+        asked.request.headers.x_ably_devicetoken = Some(device.clone());
+        asked
+    };
+    assert_eq!(world.send(subscribes(&token)).status, 201);
+    world.now_ms += 60_001;
+    let reply = world.send(subscribes(&token));
+    assert_eq!((reply.status, reply.code()), (401, Code::TokenExpired.number()));
 }
 
 #[test]
