@@ -43,6 +43,7 @@ pub fn no_page() -> ErrorInfo {
 pub fn answer(request: &Request, key: Result<Key, ErrorInfo>, now_ms: u64, random: [u8; 8]) -> Reply {
     match key.and_then(|key| token(request, &key, now_ms, random)) {
         Ok(details) => Reply::of(201, "application/json", serde_json::to_string(&details).unwrap_or_default()),
+        Err(error) if error.is(Code::MethodNotAllowed) => http::refuse(request, &error).allowing("POST, OPTIONS"),
         Err(error) => http::refuse(request, &error),
     }
 }
@@ -168,7 +169,10 @@ mod tests {
             let body: Value = serde_json::from_slice(&answer(request, key, NOW_MS, [1; 8]).body).unwrap();
             body["error"]["code"].as_u64().unwrap()
         };
-        assert_eq!(code(&Request { method: "GET".into(), ..post.clone() }, Ok(key())), 40500);
+        let got = Request { method: "GET".into(), ..post.clone() };
+        assert_eq!(code(&got, Ok(key())), 40500);
+        let headers = answer(&got, Ok(key()), NOW_MS, [1; 8]).headers;
+        assert!(headers.contains(&("Allow", "POST, OPTIONS".to_owned())), "{headers:?}");
         assert_eq!(code(&Request { query: vec![("a".into(), "b".into())], ..post.clone() }, Ok(key())), 40002);
         assert_eq!(code(&post, Err(switched_off())), 40400);
     }

@@ -92,6 +92,12 @@ impl Reply {
         self
     }
 
+    /// Says by which methods the path is asked instead.
+    pub fn allowing(mut self, methods: &str) -> Reply {
+        self.headers.push(("Allow", methods.to_owned()));
+        self
+    }
+
     /// It is done, and there is nothing to say.
     pub fn empty() -> Reply {
         complete(204, Vec::new(), Vec::new())

@@ -89,9 +89,10 @@ pub fn route(method: &str, path: &str) -> Result<(Verb, String), Reply> {
         (false, "disconnect") => Verb::Disconnect,
         _ => return Err(not_found()),
     };
-    let allowed = if verb == Verb::Send { "POST" } else { "GET" };
+    let (allowed, methods) = if verb == Verb::Send { ("POST", "POST, OPTIONS") } else { ("GET", "GET, OPTIONS") };
     if method != allowed {
-        return Err(refused(&Code::MethodNotAllowed.because("connections are read by GET and written by POST")));
+        let error = Code::MethodNotAllowed.because("connections are read by GET and written by POST");
+        return Err(refused(&error).allowing(methods));
     }
     Ok((verb, percent::decode(key).ok_or_else(not_found)?))
 }
@@ -192,14 +193,16 @@ mod tests {
         for path in ["/comet/", "/comet/recv", "/comet/a/b/recv", "/comet/a/open", "/comet//recv", "/comet/%zz/recv"] {
             assert_eq!(status("GET", path), 404, "{path}");
         }
-        for (method, path) in [
-            ("HEAD", "/comet/connect"),
-            ("POST", "/comet/connect"),
-            ("HEAD", "/comet/a/recv"),
-            ("GET", "/comet/a/send"),
-            ("POST", "/comet/a/close"),
+        for (method, path, allowed) in [
+            ("HEAD", "/comet/connect", "GET, OPTIONS"),
+            ("POST", "/comet/connect", "GET, OPTIONS"),
+            ("HEAD", "/comet/a/recv", "GET, OPTIONS"),
+            ("GET", "/comet/a/send", "POST, OPTIONS"),
+            ("POST", "/comet/a/close", "GET, OPTIONS"),
         ] {
-            assert_eq!(status(method, path), 405, "{method} {path}");
+            let reply = route(method, path).unwrap_err();
+            assert_eq!(reply.status, 405, "{method} {path}");
+            assert!(reply.headers.contains(&("Allow", allowed.to_owned())), "{method} {path}");
         }
     }
 

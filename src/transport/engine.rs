@@ -52,34 +52,41 @@ pub fn route(method: &str, query: &[(String, String)], is_websocket: bool) -> Re
         return Err(Reply::preflight());
     }
     if value("EIO") != Some("4") {
-        return Err(failed(Failure::UnsupportedVersion, "Unsupported protocol version: this is Engine.IO 4 (EIO=4)"));
+        return Err(wrong(Failure::UnsupportedVersion, "Unsupported protocol version: this is Engine.IO 4 (EIO=4)"));
     }
     let polls = match value("transport") {
         Some("polling") => true,
         Some("websocket") => false,
-        _ => return Err(failed(Failure::UnknownTransport, "Transport unknown: use polling or websocket")),
+        _ => return Err(wrong(Failure::UnknownTransport, "Transport unknown: use polling or websocket")),
     };
     if value("j").is_some() {
-        return Err(failed(Failure::BadRequest, "Bad request: there is no JSONP here"));
+        return Err(wrong(Failure::BadRequest, "Bad request: there is no JSONP here"));
     }
     if polls == is_websocket {
-        return Err(failed(Failure::BadRequest, "Bad request: the transport is another than the query says"));
+        return Err(wrong(Failure::BadRequest, "Bad request: the transport is another than the query says"));
     }
     let Some(sid) = value("sid") else {
         return match method {
             "GET" => Ok(Asked::Open { polls }),
-            _ => Err(failed(Failure::BadHandshakeMethod, "Bad handshake method: a connection begins by GET")),
+            _ => Err(of_method(
+                Failure::BadHandshakeMethod,
+                "Bad handshake method: a connection begins by GET",
+                "GET, OPTIONS",
+            )),
         };
     };
     let ask = match (polls, method) {
         (true, "GET") => Ask::Poll,
         (true, "POST") => Ask::Post,
         (false, "GET") => Ask::Upgrade,
-        _ => return Err(failed(Failure::BadRequest, "Bad request: connections are read by GET and written by POST")),
+        _ => {
+            let (why, methods) = ("Bad request: connections are read by GET and written by POST", "GET, POST, OPTIONS");
+            return Err(of_method(Failure::BadRequest, why, if polls { methods } else { "GET, OPTIONS" }));
+        }
     };
     match app_and_key(sid) {
         Some((app, key)) => Ok(Asked::Of { app, key: key.to_owned(), ask }),
-        None => Err(failed(Failure::UnknownSid, "Session ID unknown")),
+        None => Err(refused(&Code::Disconnected.into())),
     }
 }
 
@@ -123,6 +130,17 @@ pub fn refused(error: &ErrorInfo) -> Reply {
         _ => error.to_string(),
     };
     Reply { status, ..failed(failure, &message).saying(error) }
+}
+
+/// The answer to what is no request of Engine.IO.
+fn wrong(failure: Failure, why: &str) -> Reply {
+    failed(failure, why).saying(&Code::BadRequest.because(why))
+}
+
+/// The answer to a request by another method. To Engine.IO that is a bad request.
+fn of_method(failure: Failure, why: &str, methods: &str) -> Reply {
+    let said = failed(failure, why).saying(&Code::MethodNotAllowed.because(why));
+    Reply { status: 400, ..said }.allowing(methods)
 }
 
 fn failed(failure: Failure, message: &str) -> Reply {
@@ -176,6 +194,21 @@ mod tests {
             assert!(body.starts_with(&format!(r#"{{"code":{code},"message":""#)), "{text}: {body}");
         }
         assert_eq!(routed("OPTIONS", "", false).unwrap_err().0, 204);
+    }
+
+    #[test]
+    fn what_is_no_request_has_our_code_and_another_method_is_told_which_are_allowed() {
+        for (method, text, code, allowed) in [
+            ("GET", "EIO=3&transport=polling", Code::BadRequest, None),
+            ("GET", "EIO=4&transport=polling&sid=nonsense", Code::Disconnected, None),
+            ("TRACE", "EIO=4&transport=polling", Code::MethodNotAllowed, Some("GET, OPTIONS")),
+            ("PUT", "EIO=4&transport=polling&sid=demo.a!0-0-b", Code::MethodNotAllowed, Some("GET, POST, OPTIONS")),
+        ] {
+            let Reply { headers, .. } = route(method, &query(text), false).unwrap_err();
+            let said = |wanted: &str| headers.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.clone());
+            assert_eq!(said("X-Ably-ErrorCode"), Some(code.number().to_string()), "{text}");
+            assert_eq!(said("Allow").as_deref(), allowed, "{text}");
+        }
     }
 
     #[test]

@@ -32,10 +32,8 @@ pub fn route(method: &str, path: &str, accept: Option<&str>) -> Result<bool, Rep
         "GET" => Ok(path != "/sse" && !accept.is_some_and(|accept| accept.contains("text/event-stream"))),
         "OPTIONS" => Err(Reply::preflight()),
         _ => {
-            let mut refused =
-                http::refuse(&http::Request::default(), &Code::MethodNotAllowed.because("a stream is read by GET"));
-            refused.headers.push(("Allow", "GET, OPTIONS".to_owned()));
-            Err(refused)
+            let error = Code::MethodNotAllowed.because("a stream is read by GET");
+            Err(http::refuse(&http::Request::default(), &error).allowing("GET, OPTIONS"))
         }
     }
 }
