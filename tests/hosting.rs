@@ -351,3 +351,59 @@ fn a_channel_that_cannot_be_read_is_read_again_however_often_that_failed() {
         now_ms = next.unwrap_or_default();
     }
 }
+
+/// A relay, and how often it has told its app what it counted.
+struct Reporting {
+    relay: Host,
+    now_ms: u64,
+    is_due: bool,
+    reports: usize,
+}
+
+impl Reporting {
+    fn turn(&mut self, input: Input) {
+        let turned = self.relay.turn(input, self.now_ms);
+        if turned.wrote {
+            self.relay.disk_mut().sync();
+            self.relay.synced();
+        }
+        self.is_due |= turned.started.iter().any(|(timer, _)| *timer == Timer::Report);
+        for (_, output) in self.relay.release() {
+            let Output::Ask(Question::App { ticket, call }) = output else { continue };
+            let is_report = matches!(call.request, AppRequest::Report { .. });
+            self.reports += usize::from(is_report);
+            let answer = if is_report { Ok(AppResponse::Done) } else { Err(Code::TimedOut.into()) };
+            self.turn(Input::Object(object::Input::AppAnswered { ticket, answer }));
+        }
+    }
+
+    /// How often it tells of what has happened.
+    fn reports_after(&mut self, pause_ms: u64) -> usize {
+        self.now_ms += pause_ms;
+        if std::mem::take(&mut self.is_due) {
+            self.turn(Input::Object(object::Input::Rang(Timer::Report)));
+        }
+        std::mem::take(&mut self.reports)
+    }
+}
+
+/// To tell the app of it is no call for each.
+#[test]
+fn however_many_attach_or_detach_a_relay_reports_once() {
+    let app: Rc<App> = Rc::new(serde_json::from_value(json!({"id": "demo", "keys": [], "namespaces": []})).unwrap());
+    let relay = Host::new(RelayName::shard(app.id(), 0), app, None, Disk::new(Random::new(0)));
+    let mut it = Reporting { relay, now_ms: 1_000_000, is_due: false, reports: 0 };
+    for link in 0..20 {
+        let opening = Opening::from_query(support::grant::grant(), &[], true);
+        it.turn(Input::Open { link: LinkId(link), mode: None, opening, fresh_id: format!("conn{link}") });
+    }
+    assert_eq!(it.reports_after(5_000), 1, "they have come");
+    for action in [10, 12] {
+        assert_eq!(it.reports_after(60_000), 0, "nothing has happened");
+        for link in 0..20 {
+            let bytes = json!({"action": action, "channel": "room"}).to_string().into_bytes();
+            it.turn(Input::Frame { link: LinkId(link), bytes, format: Format::Json });
+        }
+        assert_eq!(it.reports_after(1_000), 1, "by action {action}");
+    }
+}

@@ -29,9 +29,10 @@ impl<S: Store + RelayStore> Host<S> {
             self.reporter.count_channel(now_ms);
             self.unconfirmed.has_news = true;
         }
+        let mut has_moved = self.relay.as_mut().is_some_and(Relay::take_moved);
         let counted = [self.relay.as_mut().map(Relay::tally_mut), channel];
         for counted in counted.into_iter().flatten() {
-            self.reporter.take(counted, connections, now_ms);
+            self.reporter.take(counted, connections, std::mem::take(&mut has_moved), now_ms);
         }
         if self.reporter.has_news() {
             self.start(Timer::Report, STATS_LOOK_MS);

@@ -146,7 +146,10 @@ impl Relay {
             return Err(error);
         }
         let feed = self.feeds.entry(name.owner()).or_default();
-        self.attached += usize::from(feed.members.insert((socket, name.clone())));
+        if feed.members.insert((socket, name.clone())) {
+            self.attached += 1;
+            self.has_moved |= name.is_of_clients();
+        }
         self.arrived(socket, name);
         Ok(())
     }
@@ -273,7 +276,10 @@ impl Relay {
         }
         self.departed(socket, name, &attachment, outcome);
         let Some(feed) = self.feeds.get_mut(&owner) else { return };
-        self.attached -= usize::from(feed.members.remove(&(socket, name.clone())));
+        if feed.members.remove(&(socket, name.clone())) {
+            self.attached -= 1;
+            self.has_moved |= name.is_of_clients();
+        }
         if feed.members.is_empty()
             && !self.tree.branches.contains_key(&owner)
             && let Some(feed) = self.feeds.remove(&owner)

@@ -146,6 +146,8 @@ pub struct Relay {
     feeds: HashMap<ChannelName, Feed>,
     /// Members of all feeds.
     attached: usize,
+    /// Somebody came to a channel of clients, or left one.
+    has_moved: bool,
     filters: Filters,
     tree: Tree,
     /// Bytes of all feeds' bases of deltas.
@@ -191,6 +193,7 @@ impl Relay {
             ahead: HashMap::default(),
             feeds: HashMap::default(),
             attached: 0,
+            has_moved: false,
             filters: Filters::default(),
             base_bytes: Rc::default(),
             door_bytes: Rc::default(),
@@ -224,6 +227,11 @@ impl Relay {
     /// What it counted since somebody took it from here.
     pub fn tally_mut(&mut self) -> &mut Tally {
         &mut self.tally
+    }
+
+    /// Whether somebody attached or detached since this was last asked.
+    pub fn take_moved(&mut self) -> bool {
+        std::mem::take(&mut self.has_moved)
     }
 
     /// A frame from a client. `format` is how it came: as text, or as bytes.

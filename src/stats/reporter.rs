@@ -92,11 +92,12 @@ impl Reporter {
         self.noted.add(counter, count);
     }
 
-    /// Takes in what was counted until now, which is then none, while there were so many connections. Gives whether
-    /// there is something to report.
-    pub fn take(&mut self, counted: &mut Tally, connections: u64, now_ms: u64) {
-        // That one began is counted. That one ended is not, and whoever looks must see it, though they came just now.
-        let is_news = !counted.is_empty() || connections < self.connections.value;
+    /// Takes in what was counted until now, which is then none, while there were so many connections; `has_moved` says
+    /// that one of them attached or detached.
+    pub fn take(&mut self, counted: &mut Tally, connections: u64, has_moved: bool, now_ms: u64) {
+        // That one began is counted. That one ended or is on another channel is not, and whoever looks must see it,
+        // though they came just now.
+        let is_news = !counted.is_empty() || connections < self.connections.value || has_moved;
         if is_news || self.connections.value != connections {
             self.roll(now_ms);
             self.connections.set(connections, now_ms);
@@ -198,7 +199,7 @@ mod tests {
     fn count(reporter: &mut Reporter, commits: u64, now_ms: u64) -> bool {
         let mut counted = Tally::default();
         counted.add(Counter::Commits, commits);
-        reporter.take(&mut counted, 0, now_ms);
+        reporter.take(&mut counted, 0, false, now_ms);
         reporter.has_news()
     }
 
@@ -261,15 +262,32 @@ mod tests {
     #[test]
     fn that_a_connection_ended_is_news_before_anybody_is_known_to_look() {
         let mut reporter = Reporter::default();
-        reporter.take(&mut Tally::default(), 3, HOUR_MS);
+        reporter.take(&mut Tally::default(), 3, false, HOUR_MS);
         assert!(!reporter.has_news(), "those that an object wakes with are no news");
-        reporter.take(&mut Tally::default(), 2, HOUR_MS + 1_000);
+        reporter.take(&mut Tally::default(), 2, false, HOUR_MS + 1_000);
         let [report] = &reporter.look(HOUR_MS + 6_000)[..] else { panic!("it is told") };
         assert_eq!(report.tally.connections.peak, 3);
         reporter.answered(60, Taken::Yes);
         assert!(!reporter.has_news());
-        reporter.take(&mut Tally::default(), 1, HOUR_MS + 12_000);
+        reporter.take(&mut Tally::default(), 1, false, HOUR_MS + 12_000);
         assert!(reporter.has_news());
+    }
+
+    /// At the pace of all else that is reported: while somebody looks every five seconds, however many attach.
+    #[test]
+    fn that_connections_attach_is_news_as_often_as_anything_else() {
+        let mut reporter = Reporter::default();
+        let mut reported = Vec::new();
+        for second in 0..60 {
+            let now_ms = HOUR_MS + second * 1_000;
+            (0..100).for_each(|_| reporter.take(&mut Tally::default(), 100, second < 20, now_ms));
+            for report in reporter.look(now_ms + 500) {
+                reported.push(second);
+                reporter.answered(report.minute, Taken::Observed);
+            }
+        }
+        assert_eq!(reported, [0, 5, 10, 15, 20], "and the rest when nobody moves any more");
+        assert!(!reporter.has_news());
     }
 
     #[test]
@@ -300,7 +318,7 @@ mod tests {
     fn what_is_noted_goes_with_the_next_report_and_asks_for_none() {
         let mut reporter = Reporter::default();
         reporter.note(Counter::Wakes, 2);
-        reporter.take(&mut Tally::default(), 0, HOUR_MS);
+        reporter.take(&mut Tally::default(), 0, false, HOUR_MS);
         assert!(!reporter.has_news());
         count(&mut reporter, 1, HOUR_MS + 200_000);
         assert_eq!(reporter.look(HOUR_MS + 205_000)[0].tally.get(Counter::Wakes), 2);
@@ -310,17 +328,17 @@ mod tests {
     fn connections_are_counted_over_their_minute() {
         let mut reporter = Reporter::default();
         count(&mut reporter, 1, HOUR_MS);
-        reporter.take(&mut Tally::default(), 4, HOUR_MS + 30_000);
+        reporter.take(&mut Tally::default(), 4, false, HOUR_MS + 30_000);
         reporter.look(HOUR_MS + 60_000);
         let first = reporter.sent[0].tally.connections;
         assert_eq!((first.peak, first.min, first.mean()), (4, 0, 2_000));
         reporter.answered(60, Taken::Yes);
         let mut later = Tally::default();
         later.add(Counter::Commits, 1);
-        reporter.take(&mut later, 6, HOUR_MS + 90_000);
+        reporter.take(&mut later, 6, false, HOUR_MS + 90_000);
         let mut more = Tally::default();
         more.add(Counter::Commits, 1);
-        reporter.take(&mut more, 6, HOUR_MS + 125_000);
+        reporter.take(&mut more, 6, false, HOUR_MS + 125_000);
         let gauges = reporter.look(HOUR_MS + 180_000).into_iter().map(|report| report.tally.connections);
         let gauges: Vec<_> = gauges.map(|gauge| (gauge.peak, gauge.min, gauge.mean())).collect();
         assert_eq!(gauges, [(6, 4, 5_000), (6, 6, 6_000)]);

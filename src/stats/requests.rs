@@ -50,7 +50,7 @@ impl Requests {
         let app = app.filter(has_room).cloned().unwrap_or_else(AppId::deployment);
         let (reporter, tally) = self.apps.entry(app).or_default();
         count(tally);
-        reporter.take(tally, 0, now_ms);
+        reporter.take(tally, 0, false, now_ms);
     }
 
     pub fn has_news(&self) -> bool {

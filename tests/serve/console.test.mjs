@@ -19,6 +19,29 @@ const pages = {
   },
 };
 
+test('channels appear, and their numbers change, though every connection was there before the page', { skip, timeout: 90_000 }, async (t) => {
+  const clients = await Promise.all(['ben', 'cy'].map(async (clientId) => {
+    const client = new Ably.Realtime({ ...served.clientOptions, key, clientId });
+    t.after(() => client.close());
+    await client.connection.whenState('connected');
+    return client;
+  }));
+  const browser = await launch();
+  t.after(() => browser.close());
+  const page = await browser.newPage();
+  await page.goto(`${served.url}/console#/channels`);
+  await page.getByLabel('API key, or the admin token').fill(key);
+  await page.keyboard.press('Enter');
+  await page.getByText('Live').waitFor();
+  const row = (/** @type {number} */ connections) => page.getByRole('row', { name: new RegExp(`^hall ${connections} `) });
+  for (const [at, { channels }] of clients.entries()) {
+    await channels.get('hall').attach();
+    await row(at + 1).waitFor();
+  }
+  await clients[0].channels.get('hall').detach();
+  await row(1).waitFor();
+});
+
 for (const [secret, shown] of /** @type {const} */ ([[key, pages.key], [adminToken, pages.operator]])) {
   const who = secret === key ? 'a key' : 'the operator';
   test(`each page is shown to ${who}, and live`, { skip, timeout: 90_000 }, async (t) => {
