@@ -161,7 +161,8 @@ impl<K, V> IntoIterator for SortedMap<K, V> {
     }
 }
 
-/// A map to everyone, and in [`crate::base::pinned`], where maps and lists of pairs are the same, it is read back as a list.
+/// A map to everyone, and in [`crate::base::pinned`], where maps and lists of pairs are the same, it is read back as a
+/// list.
 impl<K: Serialize, V: Serialize> Serialize for SortedMap<K, V> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))

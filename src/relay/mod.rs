@@ -10,20 +10,22 @@
 //! know with the sockets ([`record::Record`]); a connection that was in the middle of something is told to come back,
 //! since its client alone knows what it has and what it still waits for.
 //!
-//! - `admission` says who may come in; `connections` begins and ends, `takeover` goes on elsewhere, and `farewell` sends
-//!   clients back to come in anew. `doors` does it for other protocols, `mqtt` keeps what MQTT's clients leave here.
-//! - `session` is a connection, `attachment` what it has of a channel, `outbox` what it is owed; `record` and `rows` are
-//!   what outlives the memory of it.
-//! - `feed` is a channel as the relay sees it. `attach` begins attachments, and `replay` brings them to where it stands.
-//! - `publishing` takes messages in, `annotations` and `objects` what is done to them, and `publisher` calls the channel
-//!   with what has come together; `calls` are those without an answer yet.
-//! - `fanout` gives out what channels deliver: through `filters`, as `deltas` to those who like, with appends in a row as
-//!   one by `rollup`, and increments by `sums`; `branch` to other relays.
-//! - `presence` says what members do and what becomes of their connections, `sync` gives out who is there, `occupancy` how
-//!   many.
+//! - `admission` says who may come in; `connections` begins and ends, `takeover` goes on elsewhere, and `farewell`
+//!   sends clients back to come in anew. `doors` does it for other protocols, `mqtt` keeps what MQTT's clients leave
+//!   here.
+//! - `session` is a connection, `attachment` what it has of a channel, `outbox` what it is owed; `record` and `rows`
+//!   are what outlives the memory of it.
+//! - `feed` is a channel as the relay sees it. `attach` begins attachments, and `replay` brings them to where it
+//!   stands.
+//! - `publishing` takes messages in, `annotations` and `objects` what is done to them, and `publisher` calls the
+//!   channel with what has come together; `calls` are those without an answer yet.
+//! - `fanout` gives out what channels deliver: through `filters`, as `deltas` to those who like, with appends in a row
+//!   as one by `rollup`, and increments by `sums`; `branch` to other relays.
+//! - `presence` says what members do and what becomes of their connections, `sync` gives out who is there, `occupancy`
+//!   how many.
 //! - `bounds` and `flow` bound how much of it, and `rates` what a client says.
-//! - `watch` ends what the app no longer allows, `lives` has webhooks told who comes and goes, and `inspection` shows an
-//!   operator who is here.
+//! - `watch` ends what the app no longer allows, `lives` has webhooks told who comes and goes, and `inspection` shows
+//!   an operator who is here.
 
 mod admission;
 #[cfg(test)]

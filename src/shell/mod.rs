@@ -1,12 +1,12 @@
 //! The shell: the only code that knows the platform. It performs and never decides.
 //!
-//! - `router` is the Worker, which lets clients in by each `way`, those of MQTT by `mqtt` and of Engine.IO by `engine`,
-//!   finds apps in its `directory` and by `asking` them, and serves the `event` page; `config` is what the deployment
-//!   says.
-//! - `objects` are the Durable Object classes of channels and relays, each a `host` of a driver; `app_object` is that of
-//!   apps. `registry` has their state, `callers`, `calls` and `replies` are how they talk to each other.
-//! - `sockets` and `responses` are the clients' transports, `alarm` the runtime's clock; `hooks`, `push` and `measures`
-//!   tell others.
+//! - `router` is the Worker, which lets clients in by each `way`, those of MQTT by `mqtt` and of Engine.IO by
+//!   `engine`, finds apps in its `directory` and by `asking` them, and serves the `event` page; `config` is what the
+//!   deployment says.
+//! - `objects` are the Durable Object classes of channels and relays, each a `host` of a driver; `app_object` is that
+//!   of apps. `registry` has their state, `callers`, `calls` and `replies` are how they talk to each other.
+//! - `sockets` and `responses` are the clients' transports, `alarm` the runtime's clock; `hooks`, `push` and
+//!   `measures` tell others.
 //! - `storage`, with `versions` and `said`, is a channel's, `relay_storage`, `app_storage` and `push_storage` are the
 //!   others'.
 //! - `sql` and `platform` are what they all stand on.
