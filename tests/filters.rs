@@ -290,7 +290,7 @@ fn distinct_filters_of_a_channel_are_bounded_and_make_room_again() {
 fn connection_outcomes(request: &Request) -> Vec<ConnectionOutcome> {
     let Some(publishes) = request.publishes() else { panic!("{request:?}") };
     let outcome = |content: &Submission| {
-        if let Submission::ConnectionOutcome { outcome, .. } = content { Some(*outcome) } else { None }
+        if let Submission::ConnectionOutcome { outcome, .. } = content { Some(outcome.clone()) } else { None }
     };
     publishes.iter().filter_map(|publish| outcome(&publish.content)).collect()
 }

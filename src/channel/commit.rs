@@ -228,7 +228,7 @@ impl Channel {
             }
             Submission::Operation(operation) => self.place_operation(store, batch, publish, operation, now_ms),
             Submission::ConnectionOutcome { lease, outcome } => {
-                self.place_outcome(store, batch, publish, (lease, *outcome), now_ms)
+                self.place_outcome(store, batch, publish, (lease, outcome), now_ms)
             }
             Submission::Objects(proposals) => self.place_objects(store, batch, publish, proposals, now_ms),
             Submission::Annotations { message, annotations } => {

@@ -134,8 +134,8 @@ impl Relay {
                 Code::Unavailable.because("this server's connections have as many channels as it can hold; try again")
             );
         }
-        let (present, is_recalled, row) =
-            before.map_or((false, false, None), |before| (before.present, before.is_recalled, before.row));
+        let (present, is_recalled, row) = before
+            .map_or((false, session.is_recalled, None), |before| (before.present, before.is_recalled, before.row));
         let attachment = Attachment { present, is_recalled, row, ..attachment };
         let previous = session.attachments.insert(name.clone(), attachment);
         let bytes_before = previous.as_ref().map_or(0, |previous| previous.bytes(name));

@@ -35,7 +35,7 @@ pub struct Attachment {
     pub state: State,
     /// The connection may have members in the channel.
     pub present: bool,
-    /// It is from before the relay's memory, and what was to be told of its members may be lost with that.
+    /// Its connection is from before the relay's memory, and what was to be told of its members may be lost with that.
     pub is_recalled: bool,
     /// The syncs that it is being given.
     pub syncs: Each<Option<u64>>,

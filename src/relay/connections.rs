@@ -346,7 +346,7 @@ impl Relay {
         let Some(session) = self.sessions.get(&socket) else { return };
         let names: Vec<ChannelName> = session.attachments.keys().cloned().collect();
         let outcome = if closed { ConnectionOutcome::Left } else { ConnectionOutcome::Gone };
-        names.iter().for_each(|name| self.remove_attachment(socket, name, outcome));
+        names.iter().for_each(|name| self.remove_attachment(socket, name, outcome.clone()));
         self.departed_ahead(socket, outcome, |_| true);
         self.said.forget(socket);
         let Some(session) = self.sessions.remove(&socket) else { return };

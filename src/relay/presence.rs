@@ -9,7 +9,7 @@ use super::publisher::Item;
 use super::publishing::Admitted;
 use super::session::Session;
 use super::{Effect, Relay, SocketId};
-use crate::auth::{Operations, Source};
+use crate::auth::{Identity, Operations, Source};
 use crate::error::{Code, ErrorInfo};
 use crate::intake::presence;
 use crate::limits::CHANNELS_PER_CONNECTION_MAX;
@@ -84,7 +84,7 @@ impl Relay {
         if !ahead.contains(name) {
             ahead.push(name.clone());
             // An event that the channel knows already would not end the connection's grace.
-            self.tell_outcome(socket, name, ConnectionOutcome::Here);
+            self.tell_here(socket, name);
         }
     }
 
@@ -104,7 +104,7 @@ impl Relay {
     ) {
         for name in self.take_ahead(socket, leaves) {
             if !self.keeps_members(socket, &name.owner()) {
-                self.tell_outcome(socket, &name, outcome);
+                self.tell_outcome(socket, &name, outcome.clone());
             }
         }
     }
@@ -129,12 +129,24 @@ impl Relay {
     pub(super) fn returned(&mut self, socket: SocketId, name: &ChannelName, members: usize) {
         let is_resumed = self.sessions.get(&socket).is_some_and(Session::is_resumed);
         if is_resumed && members > 0 && name.filter().is_none() && self.mark_present(socket, name) {
-            self.tell_outcome(socket, name, ConnectionOutcome::Here);
+            self.tell_here(socket, name);
             self.touch(socket);
             if !self.permits_presence(socket, name) {
                 self.withdraw(socket, name);
             }
         }
+    }
+
+    /// A connection that goes on is still here, as who it is now. It may have been another when it entered somebody,
+    /// and nobody may have told the channel since.
+    fn tell_here(&mut self, socket: SocketId, name: &ChannelName) {
+        let Some(session) = self.sessions.get(&socket) else { return };
+        let outcome = match &session.grant.client_id {
+            Identity::Named(name) => ConnectionOutcome::HereAs(name.as_ref().to_owned()),
+            Identity::Wildcard => ConnectionOutcome::Here,
+            Identity::Anonymous => return self.withdraw(socket, name),
+        };
+        self.tell_outcome(socket, name, outcome);
     }
 
     pub(super) fn permits_presence(&self, socket: SocketId, name: &ChannelName) -> bool {
@@ -203,7 +215,7 @@ impl Relay {
         let id = format!("fate!{connection_id}@{now_ms}.{ticket}");
         let (key, by) = (PublishKey::Request(id), Source::SERVER);
         let publish = Publish { key, connection_id: Some(connection_id.clone()), by, content };
-        let bytes = connection_id.len();
+        let bytes = connection_id.len() + publish.weight();
         self.enqueue(name.owner(), Item { socket, connection_id, place: None, publish, bytes });
     }
 

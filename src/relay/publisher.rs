@@ -48,10 +48,13 @@ impl Item {
             && self.publish.key == other.publish.key
     }
 
-    /// Whether a connection leaves by it that goes on.
-    pub fn is_withdrawal(&self) -> bool {
-        let outcome = ConnectionOutcome::Left;
-        matches!(&self.publish.content, Submission::ConnectionOutcome { outcome: told, .. } if *told == outcome)
+    /// The outcome by which members of a connection leave that goes on.
+    pub fn withdrawal(&self) -> Option<&ConnectionOutcome> {
+        use ConnectionOutcome::{HereAs, Left};
+        match &self.publish.content {
+            Submission::ConnectionOutcome { outcome: outcome @ (HereAs(_) | Left), .. } => Some(outcome),
+            _ => None,
+        }
     }
 
     fn is_of(&self, socket: SocketId, connection_id: &str) -> bool {

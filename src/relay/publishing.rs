@@ -6,6 +6,7 @@ use super::publisher::{Failed, Item};
 use super::session::Session;
 use super::{Relay, SocketId, failure};
 use crate::auth::Operations;
+use crate::base::maps::HashSet;
 use crate::error::{Code, ErrorInfo};
 use crate::intake::operation::{self, By};
 use crate::intake::publish;
@@ -229,17 +230,18 @@ impl Relay {
         self.send_publishes(&channel);
     }
 
-    /// That a connection which is still here has left is said until the channel hears it: it would keep the members as
-    /// long as the attachment. Once is enough.
+    /// That a connection which is still here has left, or who it is, is said until the channel hears it: it would keep
+    /// the members as long as the attachment. Once is enough.
     fn insist_on_withdrawals(&mut self, channel: &ChannelName, given_up: &mut Vec<Item>) {
         let (withdrawals, others): (Vec<Item>, Vec<Item>) =
-            given_up.drain(..).partition(|item| item.is_withdrawal() && self.owner(item).is_some());
+            given_up.drain(..).partition(|item| item.withdrawal().is_some() && self.owner(item).is_some());
         *given_up = others;
+        let mut said = HashSet::default();
         let mut kept: Vec<Item> = Vec::new();
         for item in withdrawals {
-            match kept.iter().any(|other| other.connection_id == item.connection_id) {
-                true => self.queue.bytes -= item.bytes,
-                false => kept.push(item),
+            match said.insert((item.connection_id.clone(), item.withdrawal().cloned())) {
+                true => kept.push(item),
+                false => self.queue.bytes -= item.bytes,
             }
         }
         if let Some(publisher) = self.queue.publishers.get_mut(channel) {

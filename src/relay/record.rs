@@ -273,6 +273,7 @@ impl Record {
             since_ms: self.since_ms,
             is_secure: self.is_secure,
             is_kept: true,
+            is_recalled: true,
             was_busy: self.busy,
             was_marked: mark,
             dirty: false,

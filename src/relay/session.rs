@@ -220,6 +220,8 @@ pub struct Session {
     pub since_ms: Option<NonZeroU64>,
     pub is_secure: bool,
     pub is_kept: bool,
+    /// It is from before the relay's memory.
+    pub is_recalled: bool,
     /// What the record says of [`Session::is_busy`].
     pub was_busy: bool,
     /// What the door's mark was then.
@@ -283,6 +285,7 @@ impl Session {
             since_ms: NonZeroU64::new(now_ms),
             is_secure: opening.is_secure,
             is_kept: opening.is_kept,
+            is_recalled: false,
             was_busy: false,
             was_marked: Mark::default(),
             dirty: false,

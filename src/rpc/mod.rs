@@ -330,7 +330,7 @@ mod tests {
         let bytes = pinned::encode(&call);
         assert_eq!(
             bytes,
-            b"\x08\x04demo\x01c\x05\x07\x09\x01\x01k\x01\x01\x01\x05\x06\x03\0\x0b\x01\x06demo/0\0\0\0\0\0\0\0\0\0"
+            b"\x09\x04demo\x01c\x05\x07\x09\x01\x01k\x01\x01\x01\x05\x06\x03\0\x0b\x01\x06demo/0\0\0\0\0\0\0\0\0\0"
         );
         assert_eq!(decode::<ChannelCall>(&bytes).unwrap(), call);
         let earlier = |version: u8, end: usize| [&[version], &bytes[1..end], &bytes[22..]].concat();
@@ -344,7 +344,9 @@ mod tests {
         let before = Rules { push: false, persist_last: false, ..before };
         assert_eq!(rules(&first), Rules { mutable: false, ..before.clone() });
         assert_eq!(rules(&second), before);
-        let [of_version_6, of_version_7] = [b"\x06", b"\x07"].map(|version| [version, &bytes[1..]].concat());
+        let [of_version_6, of_version_7, of_version_8] =
+            [b"\x06", b"\x07", b"\x08"].map(|version| [version, &bytes[1..]].concat());
+        assert_eq!(decode::<ChannelCall>(&of_version_8).unwrap(), call);
         assert_eq!(decode::<ChannelCall>(&of_version_7).unwrap(), call);
         assert_eq!(decode::<ChannelCall>(&of_version_6).unwrap(), call);
         let more = [&of_version_6[..], b"\0"].concat();

@@ -63,7 +63,7 @@ pub struct PresenceUpdate {
     pub known: Option<Turn>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ConnectionOutcome {
     /// The relay has it, attached to this channel.
     Here,
@@ -71,6 +71,8 @@ pub enum ConnectionOutcome {
     Gone,
     /// It detached, or ended: its members leave.
     Left,
+    /// The relay has it, attached to this channel, and it is this client: its members of other names leave.
+    HereAs(String),
 }
 
 /// By what a repeated publish is known.
@@ -108,6 +110,7 @@ impl Publish {
         match &self.content {
             Submission::Messages(messages) => messages.iter().map(Message::weight).sum(),
             Submission::Presence { updates, .. } => updates.iter().map(|update| update.event.weight()).sum(),
+            Submission::ConnectionOutcome { outcome: ConnectionOutcome::HereAs(name), .. } => name.len(),
             Submission::ConnectionOutcome { .. } => 0,
             Submission::Objects(proposals) => proposals.iter().map(|proposal| proposal.message.weight()).sum(),
             Submission::Operation(operation) => operation.weight(),

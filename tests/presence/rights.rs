@@ -89,6 +89,62 @@ fn what_was_entered_for_others_leaves_though_nobody_tells_the_channel() {
     }
 }
 
+/// Its relay forgets that, or dies with it, or has it no longer to tell when the client comes back as itself.
+#[test]
+fn what_was_entered_for_others_does_not_come_back_as_the_connection_resumes() {
+    let forget: fn(&mut World, Client) = |world, _| world.forget_relay(0);
+    let die: fn(&mut World, Client) = |world, _| world.kill_relay(0);
+    let give_up: fn(&mut World, Client) = |world, client| {
+        world.lose(client);
+        world.pass(PUBLISH_TRY_MS);
+    };
+    for (how, fail) in [("forget", forget), ("die", die), ("give up", give_up)] {
+        for (enters, channel_forgets) in [("", false), ("as it attaches", true), ("ahead", false)] {
+            let (mut world, bot, watcher) = member_of(World::new(2), "*", &["ann"]);
+            world.take(bot);
+            world.objects.held = Some(Vec::new());
+            world.authorize(bot, &["presence", "subscribe"], "bob");
+            let key = world.key(bot);
+            fail(&mut world, bot);
+            world.objects.lose_calls();
+            world.lose(bot);
+            if channel_forgets {
+                world.forget_channel();
+            }
+            let bob = world.resume(bot, "bob", &key);
+            if enters == "ahead" {
+                world.act(bob, 1, 2, json!({}));
+            }
+            world.attach(bob);
+            if enters == "as it attaches" {
+                world.act(bob, 1, 2, json!({}));
+            }
+            world.pass(GHOST_MAX_MS);
+            let here: &[&str] = if enters.is_empty() { &[] } else { &["bob"] };
+            assert_eq!(world.present(), here, "the relay: {how}, it enters: {enters}");
+            if how != "die" {
+                assert!(world.events(watcher).contains(&"leave ann".to_owned()));
+            }
+        }
+    }
+}
+
+/// Nor as it attaches anew by a relay that forgot.
+#[test]
+fn nor_as_it_attaches_once_more() {
+    let (mut world, bot, watcher) = member("*", &["ann"]);
+    world.objects.held = Some(Vec::new());
+    world.authorize(bot, &["presence", "subscribe"], "bob");
+    world.forget_relay(0);
+    world.objects.lose_calls();
+    world.send(bot, json!({"action": 12, "channel": "room"}));
+    world.attach(bot);
+    world.act(bot, 1, 2, json!({}));
+    world.pass(GHOST_MAX_MS);
+    assert_eq!(world.present(), ["bob"]);
+    assert_eq!(world.events(watcher), ["leave ann", "enter bob"]);
+}
+
 /// The relay goes on to tell it, and what is said after it comes after it.
 #[test]
 fn what_was_entered_for_others_leaves_however_long_the_channel_cannot_be_told() {

@@ -418,7 +418,7 @@ impl Channel {
         let mut batch = Batch::new(self.log.tip());
         for connection_id in verdict.left {
             let id = synthesized(&connection_id, &batch);
-            self.place_leaves(store, &mut batch, &connection_id, (id, String::new()), now_ms)?;
+            self.place_leaves(store, &mut batch, (&connection_id, None), (id, String::new()), now_ms)?;
         }
         self.log.append(store, batch)
     }

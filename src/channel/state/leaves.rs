@@ -12,17 +12,18 @@ use crate::limits::{COMMIT_MAX_BYTES, LEAVES_PER_ENTRY, LEAVES_PER_ENTRY_BYTES};
 use crate::model::message::{Content, Entry};
 use crate::model::packed::Packed;
 use crate::model::presence::{MemberKey, PresenceAction, PresenceMessage};
-use crate::rpc::MembersQuery;
+use crate::rpc::{MembersQuery, Publish};
 
-use super::presence::{MEMBERS_FIRST_READ, event};
+use super::presence::{MEMBERS_FIRST_READ, event, member};
 
 impl Channel {
-    /// The members of a connection leave, by an id that isn't of their connection. Gives whether the batch took all.
+    /// The members of a connection leave, but for one of that name, by an id that isn't of their connection. Gives
+    /// whether the batch took all. If not, nobody stays.
     pub(super) fn place_leaves(
         &mut self,
         store: &mut impl Store,
         batch: &mut Batch,
-        connection_id: &str,
+        (connection_id, stays): (&str, Option<&str>),
         (id, mut key): (String, String),
         now_ms: u64,
     ) -> Result<bool, StoreError> {
@@ -40,6 +41,7 @@ impl Channel {
             if is_last {
                 members.extend(entered(batch, connection_id)?);
             }
+            members.retain(|member| stays != Some(member.client_id.as_str()));
             let mut rest = members.as_mut_slice();
             while !rest.is_empty() {
                 let (chunk, later) = rest.split_at_mut(chunk_length(rest));
@@ -51,8 +53,31 @@ impl Channel {
                 break;
             }
         }
-        self.states.holders.all_left(connection_id);
+        if stays.is_none() || self.states.holders.members_of(store, connection_id)? == 0 {
+            self.states.holders.all_left(connection_id);
+        }
         Ok(true)
+    }
+
+    /// A connection is one client from now on, and may have entered others before.
+    pub(super) fn place_others_leave(
+        &mut self,
+        store: &mut impl Store,
+        batch: &mut Batch,
+        publish: &Publish,
+        name: &str,
+        now_ms: u64,
+    ) -> Result<(), StoreError> {
+        let connection_id = publish.connection_id.as_deref().unwrap_or_default();
+        let is_leaving = self.states.holders.leaving_key(connection_id).is_some();
+        let key = MemberKey { connection_id: connection_id.to_owned(), client_id: name.to_owned() };
+        let is_alone = self.states.holders.members_of(store, connection_id)? == 1;
+        if is_leaving || is_alone && member(store, batch, &key)?.is_some() {
+            return Ok(());
+        }
+        let position = batch.tip().next(now_ms);
+        let key = self.window(store, now_ms)?.remember(publish, position);
+        self.place_leaves(store, batch, (connection_id, Some(name)), (publish.id(), key), now_ms).map(drop)
     }
 
     /// One entry of leaves, of one connection.
@@ -94,7 +119,7 @@ impl Channel {
         }
         let Some(key) = self.states.holders.leaving_key(connection_id) else { return Ok(true) };
         let id = synthesized(connection_id, batch);
-        self.place_leaves(store, batch, connection_id, (id, key), now_ms)
+        self.place_leaves(store, batch, (connection_id, None), (id, key), now_ms)
     }
 
     /// A commit of those who are leaving still.
@@ -109,7 +134,7 @@ impl Channel {
         let mut batch = Batch::new(self.log.tip());
         while let Some((connection_id, key)) = self.states.holders.leaving() {
             let id = synthesized(&connection_id, &batch);
-            if !self.place_leaves(store, &mut batch, &connection_id, (id, key), now_ms)? {
+            if !self.place_leaves(store, &mut batch, (&connection_id, None), (id, key), now_ms)? {
                 break;
             }
         }

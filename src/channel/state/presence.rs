@@ -154,7 +154,7 @@ impl Channel {
         store: &mut impl Store,
         batch: &mut Batch,
         publish: &Publish,
-        (lease, outcome): (&Lease, ConnectionOutcome),
+        (lease, outcome): (&Lease, &ConnectionOutcome),
         now_ms: u64,
     ) -> Result<Outcome, StoreError> {
         let accepted = Ok(Outcome::Accepted { position: batch.tip(), count: 0 });
@@ -163,13 +163,16 @@ impl Channel {
         let position = batch.tip().next(now_ms);
         let key = match outcome {
             ConnectionOutcome::Left => self.window(store, now_ms)?.remember(publish, position),
-            ConnectionOutcome::Here | ConnectionOutcome::Gone => String::new(),
+            ConnectionOutcome::Here | ConnectionOutcome::HereAs(_) | ConnectionOutcome::Gone => String::new(),
         };
         if self.states.holders.members_of(store, connection_id)? == 0 {
             return accepted;
         }
+        if let ConnectionOutcome::HereAs(name) = outcome {
+            self.place_others_leave(store, batch, publish, name, now_ms)?;
+        }
         match outcome {
-            ConnectionOutcome::Here => {
+            ConnectionOutcome::Here | ConnectionOutcome::HereAs(_) => {
                 if self.states.holders.here(connection_id, lease, now_ms) {
                     batch.hold(connection_id, lease, None);
                 }
@@ -180,7 +183,7 @@ impl Channel {
                 }
             }
             ConnectionOutcome::Left if self.states.holders.is_held_by(connection_id, &lease.relay) => {
-                self.place_leaves(store, batch, connection_id, (publish.id(), key), now_ms)?;
+                self.place_leaves(store, batch, (connection_id, None), (publish.id(), key), now_ms)?;
             }
             ConnectionOutcome::Left => {}
         }
@@ -258,7 +261,11 @@ fn is_elsewhere(store: &mut impl Store, batch: &Batch, key: &MemberKey) -> Resul
     }
 }
 
-fn member(store: &mut impl Store, batch: &Batch, key: &MemberKey) -> Result<Option<PresenceMessage>, StoreError> {
+pub(super) fn member(
+    store: &mut impl Store,
+    batch: &Batch,
+    key: &MemberKey,
+) -> Result<Option<PresenceMessage>, StoreError> {
     let packed = match batch.members.get(key) {
         Some(member) => member.clone(),
         None => store.member(key)?,
