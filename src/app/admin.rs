@@ -106,8 +106,9 @@ impl Registrar {
     }
 
     fn put_ban(&mut self, store: &mut impl Store, ban: Ban, now_ms: u64) -> Result<(), StoreError> {
-        store.save_ban(self.revision + 1, &ban)?;
-        self.revision += 1;
+        let revision = self.next_revision(now_ms);
+        store.save_ban(revision, &ban)?;
+        self.revision = revision;
         self.lifted += usize::from(ban.is_lifted());
         self.bans.put(ban);
         self.plan_sweep(now_ms);
@@ -145,9 +146,9 @@ impl Registrar {
         };
         let channels = store.channels()?;
         store.save_config(&changed, &channels)?;
-        store.save_config_revision(self.revision + 1)?;
-        self.revision += 1;
-        self.config_revision = self.revision;
+        let revision = self.next_revision(now_ms);
+        store.save_config_revision(revision)?;
+        (self.revision, self.config_revision) = (revision, revision);
         self.state = State::Made(changed.clone());
         Ok(Ok(AdminResponse::Configured(changed)))
     }

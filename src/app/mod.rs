@@ -55,7 +55,7 @@ pub struct Registrar {
     bans: Bans,
     /// Bans that were lifted, as far as relays may have to hear of it.
     lifted: usize,
-    /// Counts what there is to tell.
+    /// Of the last that there is to tell, as far as this memory knows.
     revision: u64,
     /// Of the last change of the configuration.
     config_revision: u64,
@@ -414,7 +414,7 @@ impl Registrar {
         for revocation in revocations {
             match self.revocations.insert(revocation) {
                 Ok(in_force) => {
-                    self.revision += 1;
+                    self.revision = self.next_revision(now_ms);
                     store.save_revocation(self.revision, &in_force)?;
                     outcomes.push(Ok(()));
                 }
@@ -457,6 +457,11 @@ impl Registrar {
         let config = self.config().map(str::to_owned);
         let watched = Watched { ticket, config, revocations };
         Ok(Ok(AppResponse::Watching(Watching { watched, bans }.into())))
+    }
+
+    /// Later than all that a relay may have been told, also of what is forgotten: it takes nothing for new that is not.
+    fn next_revision(&self, now_ms: u64) -> u64 {
+        now_ms.max(self.revision + 1)
     }
 
     /// Relays that may hold no client any more are told what they know already: those end their watch.

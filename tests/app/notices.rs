@@ -1,7 +1,8 @@
 //! Whom an app tells what, and in which order, where it has much to tell.
 
-use courtside::limits::{NOTICE_RETRY_MS, NOTICES_AT_ONCE_MAX};
-use courtside::rpc::{Noticed, RelayName};
+use courtside::limits::{NOTICE_RETRY_MS, NOTICES_AT_ONCE_MAX, REVOCABLE_TOKEN_MAX_TTL_MS};
+use courtside::model::name::{AppId, ChannelName};
+use courtside::rpc::{Address, AppRequest, Noticed, RelayName};
 
 use super::{Scene, relay};
 
@@ -46,4 +47,34 @@ fn relays_that_do_not_answer_hold_no_other_up() {
         tried.dedup();
         assert_eq!(tried.len(), usize::from(silent), "they are all tried again");
     }
+}
+
+/// A relay that has taken one says no more than that it has when it is told of the same, or of an earlier one.
+#[test]
+fn what_is_told_is_later_than_all_that_a_relay_may_have_taken_though_the_app_forgot_that() {
+    let mut scene = Scene::made();
+    scene.watch(0);
+    scene.revoke(&["ann"]);
+    let unanswered = scene.notices()[0].notice.through;
+    scene.now_ms += REVOCABLE_TOKEN_MAX_TTL_MS;
+    // The first forgets the revocation, and the next knows nothing of it.
+    scene.restart();
+    scene.restart();
+    scene.now_ms += 1;
+    scene.revoke(&["bob"]);
+    assert!(scene.notices()[0].notice.through > unanswered);
+}
+
+/// It is told something only to end its watch, if it has no client any more.
+#[test]
+fn nor_does_a_relay_in_doubt_take_for_old_what_comes_first() {
+    let mut scene = Scene::made();
+    let channel = ChannelName::parse("room").unwrap();
+    let address = Address { app: AppId::parse("demo").unwrap(), channel: channel.clone() };
+    scene.call(AppRequest::Watch(RelayName::of_channel(&address))).unwrap();
+    scene.call(AppRequest::List { channel, active: false }).unwrap();
+    let unanswered = scene.notices()[0].notice.through;
+    scene.restart();
+    scene.revoke(&["ann"]);
+    assert!(scene.notices()[0].notice.through > unanswered);
 }
