@@ -69,7 +69,7 @@ struct Day {
 impl Day {
     fn begin() -> Day {
         let room = json!({"id": "room", "mutableMessages": true, "retentionHours": 1});
-        let app = json!({"id": "demo", "keys": [], "namespaces": [room]});
+        let app = json!({"id": "demo", "keys": [{"name": "key", "secret": "local-only"}], "namespaces": [room]});
         let app: Rc<App> = Rc::new(serde_json::from_value(app).unwrap());
         let address = Address { app: app.id().clone(), channel: ChannelName::parse("room").unwrap() };
         let disk = || Disk::new(Random::new(0));

@@ -72,7 +72,7 @@ struct World {
 impl World {
     fn new(seed: u64) -> World {
         let namespaces = serde_json::json!([{"id": "m", "mutableMessages": true}]);
-        let app = serde_json::json!({"id": "demo", "keys": [], "namespaces": namespaces});
+        let app = serde_json::json!({"id": "demo", "keys": [{"name": "key", "secret": "local-only"}], "namespaces": namespaces});
         let app: Rc<App> = Rc::new(serde_json::from_value(app).expect("an app"));
         let channel = ChannelName::parse("m:chat").expect("a name");
         let address = Address { app: app.id().clone(), channel };

@@ -44,7 +44,9 @@ struct Relay {
 
 impl Relay {
     fn new() -> Relay {
-        let app: Rc<App> = Rc::new(serde_json::from_value(json!({"id": "demo", "keys": []})).unwrap());
+        let app: Rc<App> = Rc::new(
+            serde_json::from_value(json!({"id": "demo", "keys": [{"name": "key", "secret": "local-only"}]})).unwrap(),
+        );
         let settings = Settings { apps: Ok(Rc::new(Apps::of([app.clone()]))), bounds: Bounds::default() };
         let mut host = Host::new(Class::Relay, settings, Disk::new(Random::new(0)));
         host.turn(Input::Wake { sockets: Vec::new(), fresh_epoch: "life".to_owned() }, NOW_MS);

@@ -46,7 +46,7 @@ fn objects() -> Objects {
 }
 
 fn objects_in(namespaces: Value) -> Objects {
-    let app = json!({"id": "demo", "keys": [], "namespaces": namespaces});
+    let app = json!({"id": "demo", "keys": [{"name": "key", "secret": "local-only"}], "namespaces": namespaces});
     let app: Rc<App> = Rc::new(serde_json::from_value(app).unwrap());
     let address = address();
     let disk = || Disk::new(Random::new(0));
@@ -157,7 +157,9 @@ fn a_lone_relay_is_served_without_a_timer_and_others_wait_for_the_end_of_the_tur
 /// So that whoever is attached to a metachannel hears all that happens from then on.
 #[test]
 fn who_begins_to_read_a_metachannel_is_answered_once_the_app_knows() {
-    let app: Rc<App> = Rc::new(serde_json::from_value(json!({"id": "demo", "keys": []})).unwrap());
+    let app: Rc<App> = Rc::new(
+        serde_json::from_value(json!({"id": "demo", "keys": [{"name": "key", "secret": "local-only"}]})).unwrap(),
+    );
     let channel = ChannelName::parse("[meta]log").unwrap();
     let to = Address { channel, ..address() };
     let begins = |caller, relay: u16| object::Input::Call {

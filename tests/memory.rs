@@ -197,7 +197,9 @@ fn a_member_costs_a_channel_less_than_400_bytes() {
 #[test]
 fn a_session_costs_a_relay_less_than_1750_bytes() {
     const SESSIONS: usize = 20_000;
-    let app: App = serde_json::from_value(serde_json::json!({"id": "demo", "keys": []})).expect("an app");
+    let app: App =
+        serde_json::from_value(serde_json::json!({"id": "demo", "keys": [{"name": "key", "secret": "local-only"}]}))
+            .expect("an app");
     let mut relay = Relay::new(RelayName::shard(app.id(), 0), 0, Rc::new(app), b"secret".to_vec());
     let before = held::bytes();
     for index in 0..SESSIONS {
@@ -223,7 +225,9 @@ fn a_session_costs_a_relay_less_than_1750_bytes() {
 #[test]
 fn connections_that_left_leave_nothing_once_they_cannot_be_resumed() {
     const CONNECTIONS: u32 = 10_000;
-    let app: App = serde_json::from_value(serde_json::json!({"id": "demo", "keys": []})).expect("an app");
+    let app: App =
+        serde_json::from_value(serde_json::json!({"id": "demo", "keys": [{"name": "key", "secret": "local-only"}]}))
+            .expect("an app");
     let mut relay = Relay::new(RelayName::shard(app.id(), 0), 0, Rc::new(app), b"secret".to_vec());
     let mut now_ms = 1_000_000;
     let mut come_and_go = || {

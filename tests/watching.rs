@@ -137,6 +137,16 @@ impl Scene {
         self.objects.operate(AppRequest::Admin(AdminCall { note: None, act }.into())).unwrap();
     }
 
+    fn change_keys(&mut self, change: Change) {
+        let call = AdminCall { note: None, act: Act::Configure(change) };
+        self.objects.operate(AppRequest::Admin(call.into())).unwrap();
+    }
+
+    /// A client of another key, which was added.
+    fn connect_by(&mut self, link: u64, key: &str) {
+        self.open(link, Grant { key_name: KeyName::parse(&format!("demo.{key}")).unwrap(), ..support::grant::grant() });
+    }
+
     /// A call by somebody who has not heard that anything is kept.
     fn call_late(&mut self) {
         let to = self.objects.hosts[CHANNEL].address.clone().unwrap();
@@ -381,4 +391,57 @@ fn nobody_who_is_revoked_stays_whatever_happened_meanwhile() {
             assert!(is_gone || !frames.contains(&CONNECTED), "seed {seed}: {name} is here by transport {link}");
         }
     }
+}
+
+/// Routers remember an app for a while, and let clients through by a key that it had. Nobody would look at it again.
+#[test]
+fn a_key_that_has_ended_brings_nobody_in_whatever_a_router_had_heard() {
+    let other = || Change::AddKey(r#"{"name":"other","secret":"another-secret-of-it"}"#.into());
+    let mut scene = Scene::new(true);
+    scene.connect(1);
+    scene.change_keys(other());
+    scene.change_keys(Change::RemoveKey("key".into()));
+    assert!(scene.heard(1).1, "it is sent back");
+    for forgets in [false, true] {
+        scene.connect(2);
+        assert_eq!(scene.heard(2), (vec![], true));
+        scene.connect_by(3, "other");
+        assert_eq!(scene.heard(3), (vec![CONNECTED], false));
+        if forgets {
+            scene.objects.hosts[RELAY].forget();
+        }
+    }
+
+    let mut scene = Scene::new(true);
+    scene.objects.app.held = Some(Vec::new());
+    scene.connect(1);
+    scene.change_keys(other());
+    scene.change_keys(Change::RemoveKey("key".into()));
+    scene.objects.free_questions();
+    assert_eq!(scene.heard(1), (vec![], true), "nor who waits for the app");
+}
+
+#[test]
+fn a_key_that_was_rotated_ends_when_it_is_to_whatever_a_router_had_heard() {
+    let mut scene = Scene::new(true);
+    scene.connect(1);
+    let (secret, until_ms) = ("another-secret-of-it".to_owned(), NOW_MS + 60_000);
+    scene.change_keys(Change::RotateKey { id: "key".into(), new_id: "other".into(), secret, until_ms });
+    scene.connect(2);
+    scene.connect_by(3, "other");
+    assert_eq!((scene.heard(2), scene.heard(3)), ((vec![CONNECTED], false), (vec![CONNECTED], false)));
+    scene.objects.pass(60_000 - 1);
+    assert!(!scene.heard(2).1);
+    scene.objects.pass(60_000);
+    assert_eq!((scene.heard(2).1, scene.heard(3).1), (true, false));
+}
+
+#[test]
+fn a_new_key_brings_its_clients_in_where_nobody_has_heard_of_it() {
+    let mut scene = Scene::new(true);
+    scene.connect(1);
+    scene.objects.unreachable = vec![RELAY];
+    scene.change_keys(Change::AddKey(r#"{"name":"other","secret":"another-secret-of-it"}"#.into()));
+    scene.connect_by(2, "other");
+    assert_eq!((scene.heard(2), scene.heard(1)), ((vec![CONNECTED], false), (vec![CONNECTED], false)));
 }

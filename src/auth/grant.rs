@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::resource::Resource;
-use super::{Capability, Identity, Key, KeyName, MODERATOR, Operations, Target};
+use super::{App, Capability, Identity, Key, KeyName, MODERATOR, Operations, Target};
 use crate::error::{Code, ErrorInfo};
 use crate::model::name::{AppId, ChannelName};
 use crate::model::node;
@@ -77,6 +77,23 @@ impl Grant {
             }
         }
         closest.map(|(_, claim)| claim.clone())
+    }
+
+    /// What is left of it by its key as the app has that now, whatever the key was when the client was let through.
+    /// Fails with 80003 when that is nothing: the client comes back, and is told why.
+    pub fn within(self, app: &App, now_ms: u64) -> Result<Grant, ErrorInfo> {
+        if self.is_of_nobody() || self.key_name.reach().is_some() {
+            return Ok(self);
+        }
+        let ended = || Code::Disconnected.because("the key was configured anew; reconnect");
+        let key = app.live_key(&self.key_name, now_ms).ok_or_else(ended)?;
+        let capability = match key.capability.intersect(&self.capability) {
+            Err(error) if error.is(Code::NotPermitted) => return Err(ended()),
+            // Too large to keep, which it was not for whoever let the client through.
+            both => both.unwrap_or_else(|_| self.capability.clone()),
+        };
+        let expires_at_ms = self.expires_at_ms.into_iter().chain(key.valid_until_ms).min();
+        Ok(Grant { capability, expires_at_ms, ..self })
     }
 
     pub fn is_expired(&self, now_ms: u64) -> bool {

@@ -3,7 +3,7 @@
 use super::host::{Asked, Host, failed, relay_name};
 use super::store::RelayStore;
 use super::{CallerId, Entrance, Output, Reply};
-use crate::auth::Apps;
+use crate::auth::{Apps, Grant};
 use crate::channel::store::Store;
 use crate::error::{Code, ErrorInfo};
 use crate::http;
@@ -50,7 +50,8 @@ impl<S: Store + RelayStore> Host<S> {
             relay.has_room(opening, self.now_ms)?;
         }
         let app = opening.grant.app();
-        if !self.needs_watch(app, true)? || (self.is_watch_delayed() && self.may_go_unwatched(opening)) {
+        let goes_unwatched = self.is_watch_delayed() && self.may_go_unwatched(opening);
+        if (!self.needs_watch(app, true)? || goes_unwatched) && !self.lacks_key(&opening.grant)? {
             return Ok(None);
         }
         let relay = relay_name(app, *shard, channel.as_ref().map(|(address, _)| address));
@@ -122,9 +123,9 @@ impl<S: Store + RelayStore> Host<S> {
         }
     }
 
-    fn enter(&mut self, Entrant { caller, entrance }: Entrant) {
+    fn enter(&mut self, Entrant { caller, mut entrance }: Entrant) {
         let mode = entrance.mode;
-        let entered = self.admit(&entrance).and_then(|()| match mode {
+        let entered = self.admit(&mut entrance).and_then(|()| match mode {
             None => {
                 self.open_socket(caller, *entrance);
                 Ok(())
@@ -136,7 +137,24 @@ impl<S: Store + RelayStore> Host<S> {
         }
     }
 
-    fn admit(&mut self, entrance: &Entrance) -> Result<(), Refusal> {
+    /// Whether a client was let through by a key that the app had not when it told this relay of its keys: the key may
+    /// be new, or have ended since whoever let the client through heard of the app. The app is asked which.
+    fn lacks_key(&mut self, grant: &Grant) -> Result<bool, ErrorInfo> {
+        let app = grant.app();
+        if self.settings.apps.as_ref().map_err(Clone::clone)?.get(app).is_some() {
+            return Ok(false);
+        }
+        let known = match &self.relay {
+            Some(relay) => Ok(relay.app()),
+            None => {
+                let watch = self.store.watch().map_err(failed)?;
+                self.app_config(app, watch.as_ref())
+            }
+        };
+        Ok(known.is_ok_and(|known| grant.clone().within(&known, self.now_ms).is_err()))
+    }
+
+    fn admit(&mut self, entrance: &mut Entrance) -> Result<(), Refusal> {
         let Entrance { opening, shard, channel, .. } = entrance;
         if let Some((address, rules)) = channel
             && let Some((channel, store)) = self.channel_for(Some((address, rules))).map_err(failed)?
@@ -148,7 +166,9 @@ impl<S: Store + RelayStore> Host<S> {
         let relay = self.relay_for(opening.grant.app(), *shard, address)?;
         relay.has_room(opening, now_ms)?;
         relay.admit_upgrade(opening)?;
-        Ok(relay.admit(&opening.grant, now_ms)?)
+        relay.admit(&opening.grant, now_ms)?;
+        opening.grant = opening.grant.clone().within(&relay.app(), now_ms)?;
+        Ok(())
     }
 
     fn open_socket(&mut self, caller: CallerId, Entrance { opening, fresh_id, .. }: Entrance) {

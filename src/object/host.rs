@@ -330,7 +330,7 @@ impl<S: Store + RelayStore> Host<S> {
     }
 
     /// The configuration of an app: the deployment's, or what the app itself said when its watch began.
-    fn app_config(&self, app: &AppId, watch: Option<&Watch>) -> Result<Rc<App>, ErrorInfo> {
+    pub(super) fn app_config(&self, app: &AppId, watch: Option<&Watch>) -> Result<Rc<App>, ErrorInfo> {
         if let Some(app) = self.settings.apps.as_ref().map_err(Clone::clone)?.get(app) {
             return Ok(app.clone());
         }

@@ -183,7 +183,7 @@ fn namespaces(rules: &[&str]) -> Value {
 }
 
 fn app(namespaces: &Value) -> Rc<App> {
-    let app = json!({"id": "demo", "keys": [], "namespaces": namespaces});
+    let app = json!({"id": "demo", "keys": [{"name": "key", "secret": "local-only"}], "namespaces": namespaces});
     Rc::new(serde_json::from_value(app).expect("an app"))
 }
 

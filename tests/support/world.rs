@@ -489,6 +489,9 @@ pub fn channel_name(index: usize, kind: Kind) -> String {
 fn app() -> Rc<App> {
     let namespace = |(number, kind): (usize, &Kind)| namespace(&format!("private-kind{number}"), *kind);
     let namespaces: Vec<_> = KINDS.iter().enumerate().map(namespace).collect();
-    let app = serde_json::json!({"id": "demo", "keys": [{"name": "key", "secret": "local-only", "pusher": true, "revocableTokens": true}], "namespaces": namespaces});
+    let key = serde_json::json!({
+        "name": "key", "secret": "local-only", "capability": {"[*]*": ["*"]}, "pusher": true, "revocableTokens": true,
+    });
+    let app = serde_json::json!({"id": "demo", "keys": [key], "namespaces": namespaces});
     Rc::new(serde_json::from_value(app).expect("an app"))
 }

@@ -161,7 +161,8 @@ struct World {
 
 impl World {
     fn new(seed: u64) -> World {
-        let app = json!({"id": "demo", "keys": [], "namespaces": [{"id": "final", "mutableMessages": true}]});
+        let key = json!({"name": "key", "secret": "local-only"});
+        let app = json!({"id": "demo", "keys": [key], "namespaces": [{"id": "final", "mutableMessages": true}]});
         let app: Rc<App> = Rc::new(serde_json::from_value(app).expect("an app"));
         let address = Address { app: app.id().clone(), channel: ChannelName::parse("final").expect("a name") };
         let count = HOLDING * SESSIONS_PER_RELAY;
