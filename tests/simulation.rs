@@ -17,6 +17,7 @@ mod support {
     pub mod describe;
     pub mod disk;
     pub mod earlier_names;
+    pub mod ended_keys;
     pub mod frames;
     pub mod guests;
     pub mod host;

@@ -20,6 +20,7 @@ const APP: usize = usize::MAX;
 
 pub struct AppObject {
     app: Rc<App>,
+    is_made: bool,
     /// Always there; it holds what is stored.
     driver: Option<AppHost<AppMemory>>,
     alarm_ms: Option<u64>,
@@ -30,7 +31,7 @@ pub struct AppObject {
 impl AppObject {
     /// One device hears what is pushed on these channels.
     pub fn new(app: Rc<App>, channels: impl Iterator<Item = String>) -> AppObject {
-        let mut object = AppObject { app, driver: None, alarm_ms: None, pushed: BTreeSet::new() };
+        let mut object = AppObject { app, is_made: false, driver: None, alarm_ms: None, pushed: BTreeSet::new() };
         let mut store = AppMemory::default();
         store.push.listen(channels);
         object.build(store);
@@ -38,8 +39,17 @@ impl AppObject {
     }
 
     fn build(&mut self, store: AppMemory) {
-        let settings = Settings { apps: Ok(Rc::new(Apps::of([self.app.clone()]))), bounds: Bounds::default() };
+        let own = (!self.is_made).then(|| self.app.clone());
+        let settings = Settings { apps: Ok(Rc::new(Apps::of(own))), bounds: Bounds::default() };
         self.driver = Some(AppHost::new(settings, store));
+    }
+
+    /// It was made at run time, and is none of the deployment's.
+    pub fn make(&mut self, app: Rc<App>) {
+        let store = self.driver.take().expect("always there").into_store();
+        let config = Some(app.to_json().to_string());
+        (self.app, self.is_made) = (app, true);
+        self.build(AppMemory { config, ..store });
     }
 
     /// Only the memory goes.

@@ -237,7 +237,9 @@ impl World {
             link,
             Link { owner: Owner::Client(client), host, mode, key: None, to_server_ms: now_ms, to_client_ms: now_ms },
         );
-        let grant = self.show_pass(client, link);
+        let Some(grant) = self.show_pass(client, link) else {
+            return self.after(100, Event::LinkDown { link });
+        };
         let home = &self.homes[client];
         let format = if over_http { Format::Json } else { home.format };
         let opening = Opening {

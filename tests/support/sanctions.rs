@@ -1,4 +1,4 @@
-//! An operator revokes tokens and bans clients. What is judged of it:
+//! An operator revokes tokens, bans clients and ends keys ([`super::ended_keys`]). What is judged of it:
 //!
 //! - an object that has stored a revocation or a ban, and said so, tells those whom it concerns nothing more and takes
 //!   nothing from them, whatever becomes of its memory and its calls to the app;
@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 
-use courtside::auth::{Ban, Grant, Identity, Revocation, Target};
+use courtside::auth::{Ban, Grant, Identity, KeyName, Revocation, Target};
 use courtside::object::{self, CallerId};
 use courtside::protocol::{Encoded, action};
 use courtside::rpc::{
@@ -17,6 +17,7 @@ use courtside::rpc::{
 use serde_json::Value;
 
 use super::client::Barred;
+use super::ended_keys::{self, Ends, Keys};
 use super::frames::{self, Frame};
 use super::host::{Input, LinkId};
 use super::network::{Owner, grant};
@@ -24,7 +25,7 @@ use super::trace::note;
 use super::world::{EPOCH_MS, Event, World};
 
 /// How long after its time a token may go on where the object's alarm may be late.
-const LATE_MS: u64 = 10_000;
+pub const LATE_MS: u64 = 10_000;
 
 /// How long after its end a ban may keep a client out when nothing fails: the app tells of it again and again.
 const HEARD_MS: u64 = 60_000;
@@ -39,13 +40,16 @@ pub struct Pass {
     /// Of a token; a key has none.
     issued_at_ms: Option<u64>,
     revocation_key: String,
-    /// Whether its client gets another token when this one is revoked.
-    renews: bool,
+    /// By which it comes, itself or by its token.
+    pub key: String,
+    /// Whether its client gets another token when this one is revoked, and another key when that has ended.
+    pub renews: bool,
 }
 
 #[derive(Debug, Default)]
 pub struct Sanctions {
     pub operates: bool,
+    pub keys: Keys,
     revoked: Vec<Revocation>,
     /// When each ban ends, or was lifted.
     bans: BTreeMap<Subject, Option<u64>>,
@@ -54,7 +58,7 @@ pub struct Sanctions {
     /// Notices that are being taken.
     noticing: HashMap<CallerId, (usize, Notice)>,
     learnt: Vec<(usize, Noticed, Notice)>,
-    passes: HashMap<LinkId, Pass>,
+    pub passes: HashMap<LinkId, Pass>,
     /// Publishes that came from who may publish, and those that never did.
     admitted: HashSet<String>,
     pub count: usize,
@@ -69,11 +73,14 @@ struct Known {
     early: Vec<(u64, Changes)>,
     revoked: Vec<Revocation>,
     bans: Vec<Ban>,
+    /// Of an app that was made at run time.
+    keys: Option<Ends>,
 }
 
 impl Pass {
     pub fn grant(&self) -> Grant {
         Grant {
+            key_name: KeyName::parse(&format!("demo.{}", self.key)).expect("a name"),
             client_id: Identity::Named(self.name.as_str().into()),
             basic: self.issued_at_ms.is_none(),
             issued_at_ms: self.issued_at_ms,
@@ -88,6 +95,7 @@ impl Pass {
             Target::RevocationKey(key) => *key == self.revocation_key,
             Target::Channel(_) => false,
         };
+        let is_meant = is_meant && revocation.key_name.id() == self.key;
         is_meant && self.issued_at_ms.is_some_and(|issued_at_ms| issued_at_ms < revocation.issued_before_ms)
     }
 }
@@ -97,7 +105,8 @@ impl Known {
         self.bans.retain(|known| (&known.client_id, &known.channels) != (&ban.client_id, &ban.channels));
     }
 
-    fn change(&mut self, Changes { revocations, bans, .. }: Changes) {
+    fn change(&mut self, Changes { config, revocations, bans }: Changes) {
+        self.keys = config.as_deref().map(ended_keys::ends).or(self.keys.take());
         self.revoked.extend(revocations);
         for ban in bans {
             self.lift(&ban);
@@ -115,7 +124,8 @@ impl World {
         let name = (*self.random.pick(&["ann", "ben", "cid"])).to_owned();
         let issued_at_ms = self.random.chance(700).then_some(EPOCH_MS);
         let revocation_key = (*self.random.pick(&["blue", "red"])).to_owned();
-        self.homes[client].pass = Some(Pass { name, issued_at_ms, revocation_key, renews: true });
+        let key = self.some_key();
+        self.homes[client].pass = Some(Pass { name, issued_at_ms, revocation_key, key, renews: true });
     }
 
     /// The name that a client has, or else this.
@@ -132,6 +142,7 @@ impl World {
         let pass = self.random.pick(&named).clone();
         self.sanctions.count += 1;
         match self.random.below(10) {
+            0..3 if self.sanctions.keys.are_many => self.end_key(),
             0..4 => self.revoke(&pass),
             4..7 => self.ban(&pass.name),
             _ => self.lift_some(),
@@ -145,7 +156,7 @@ impl World {
         };
         let now_ms = EPOCH_MS + self.now_ms;
         let applies_at_ms = if self.random.chance(300) { now_ms + 30_000 } else { now_ms };
-        let key_name = grant().key_name;
+        let key_name = pass.grant().key_name;
         let revocation = Revocation { key_name, target, issued_before_ms: now_ms, applies_at_ms };
         for index in 0..self.homes.len() {
             let is_hit = self.homes[index].pass.as_ref().is_some_and(|pass| pass.is_revoked_by(&revocation));
@@ -197,7 +208,7 @@ impl World {
         Some(address.channel.to_string())
     }
 
-    fn admin(&mut self, act: Act) {
+    pub(super) fn admin(&mut self, act: Act) {
         self.operate(AppRequest::Admin(Box::new(AdminCall { note: None, act })));
     }
 
@@ -207,8 +218,10 @@ impl World {
     }
 
     /// What a client comes in with now. Who has heard that its token is revoked gets another, or tries it once more.
-    pub(super) fn show_pass(&mut self, client: usize, link: LinkId) -> Grant {
-        let Some(pass) = &self.homes[client].pass else { return grant() };
+    /// `None` when its key has ended.
+    pub(super) fn show_pass(&mut self, client: usize, link: LinkId) -> Option<Grant> {
+        let expires_at_ms = self.let_through(client)?;
+        let Some(pass) = &self.homes[client].pass else { return Some(grant()) };
         let (is_revoked, calm) = (self.sanctions.is_revoked(pass), self.homes[client].client.calm);
         let tries_again = !calm && is_revoked && self.random.chance(300);
         let issued_at_ms = EPOCH_MS + self.now_ms;
@@ -218,7 +231,7 @@ impl World {
         }
         note(self.now_ms, format_args!("client {client} comes with {pass:?}"));
         self.sanctions.passes.insert(link, pass.clone());
-        pass.grant()
+        Some(Grant { expires_at_ms, ..pass.grant() })
     }
 
     /// Before a client is told something: what it may be refused.
@@ -230,7 +243,7 @@ impl World {
             self.sanctions.is_banned(&pass.name, channel, |ends_ms| !calm || self.now_ms < ends_ms + HEARD_MS)
         };
         let barred = Barred {
-            token: self.sanctions.is_revoked(shown),
+            token: self.sanctions.is_revoked(shown) || self.is_ending(shown),
             app: may_be(None),
             channels: (0..self.channels).map(|channel| may_be(Some(channel))).collect(),
         };
@@ -242,7 +255,7 @@ impl World {
         let Some(pass) = &self.homes[client].pass else { return Barred::default() };
         let is = |channel| self.sanctions.is_banned(&pass.name, channel, |ends_ms| self.now_ms < ends_ms);
         Barred {
-            token: self.sanctions.is_revoked(pass) && !pass.renews,
+            token: (self.sanctions.is_revoked(pass) || self.is_ending(pass)) && !pass.renews,
             app: is(None),
             channels: (0..self.channels).map(|channel| is(Some(channel))).collect(),
         }
@@ -288,18 +301,19 @@ impl World {
     pub(super) fn note_watch(&mut self, host: usize, watching: Watching, stored_at_ms: u64) {
         let known = self.sanctions.known.entry(host).or_default();
         if known.ticket <= watching.watched.ticket {
-            (known.revoked, known.bans) = (Vec::new(), Vec::new());
+            (known.revoked, known.bans, known.keys) = (Vec::new(), Vec::new(), None);
             let crashes = self.hosts[host].crashes;
             self.at(stored_at_ms + 1, Event::Watches { host, crashes, watching: Box::new(watching) });
         }
     }
 
     pub(super) fn watches(&mut self, host: usize, crashes: u64, Watching { watched, bans }: Watching) {
-        let Watched { ticket, revocations, .. } = watched;
+        let Watched { ticket, revocations, config } = watched;
+        let keys = config.as_deref().map(ended_keys::ends);
         let known = self.sanctions.known.entry(host).or_default();
         if crashes == self.hosts[host].crashes && known.ticket < ticket {
             let early = std::mem::take(&mut known.early);
-            *known = Known { ticket, told: known.told, revoked: revocations, bans, ..Known::default() };
+            *known = Known { ticket, told: known.told, revoked: revocations, bans, keys, ..Known::default() };
             early.into_iter().filter(|(by, _)| *by == ticket).for_each(|(_, changes)| known.change(changes));
         }
     }
@@ -307,7 +321,8 @@ impl World {
     /// A frame leaves an object: nobody is told anything whom that object keeps out.
     pub(super) fn judge_frame(&self, host: usize, link: LinkId, frame: &Encoded) {
         let Some(pass) = self.sanctions.passes.get(&link) else { return };
-        if self.sanctions.known.get(&host).is_none_or(|known| known.revoked.is_empty() && known.bans.is_empty()) {
+        let knows_none = |known: &Known| known.revoked.is_empty() && known.bans.is_empty() && known.keys.is_none();
+        if self.sanctions.known.get(&host).is_none_or(knows_none) {
             return;
         }
         let frame = Frame::read(frame);
@@ -330,7 +345,10 @@ impl World {
         // A clock that was set back brings back the time before.
         let is_steady = self.weather_at_first.step_clock == 0;
         let is_revoked = known.revoked.iter().any(|one| pass.is_revoked_by(one) && is_over(one));
-        is_steady && is_revoked || known.bans.iter().any(|ban| is_for_good(ban, pass) && ban.channels.is_none())
+        let has_ended = known.keys.as_ref().is_some_and(|keys| self.is_over(pass, keys));
+        is_steady && is_revoked
+            || has_ended
+            || known.bans.iter().any(|ban| is_for_good(ban, pass) && ban.channels.is_none())
     }
 
     fn is_off(&self, host: usize, pass: &Pass, channel: usize) -> bool {
@@ -346,6 +364,7 @@ impl World {
 
     /// Nobody is left who was sent away. Gives how many are out.
     pub fn check_sanctions(&self) -> usize {
+        self.check_keys();
         let mut out = 0;
         for (index, home) in self.homes.iter().enumerate() {
             let barred = self.barred(index);

@@ -58,6 +58,8 @@ pub struct Tally {
     /// Revocations and bans, and who is out at the end.
     pub sanctions: usize,
     pub out: usize,
+    /// Keys that ended.
+    pub ended: usize,
 }
 
 pub fn run(seed: u64) -> Tally {
@@ -73,6 +75,10 @@ pub fn run(seed: u64) -> Tally {
     let mut world = World::new(random, weather, &kinds, relays);
     world.sanctions.operates = world.random.chance(300);
     world.is_configured_anew = world.random.chance(300);
+    if world.sanctions.operates && world.random.chance(500) {
+        world.is_configured_anew = false;
+        world.make_app();
+    }
     for _ in 0..clients {
         add_client(&mut world, &kinds, relays);
     }
@@ -366,6 +372,7 @@ fn reckon(world: &mut World) -> Tally {
     let mut tally = Tally::default();
     tally.sanctions += world.sanctions.count;
     tally.out += world.check_sanctions();
+    tally.ended += world.sanctions.keys.count;
     for (index, home) in world.homes.iter().enumerate() {
         if let Some(open) = home.client.unfinished(&world.barred(index), &world.ledger) {
             panic!("client {index} has not come to rest: {open}");
