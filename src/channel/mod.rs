@@ -10,6 +10,7 @@
 
 mod commit;
 pub mod dedup;
+mod heard;
 pub mod history;
 pub mod hooks;
 mod last;
@@ -77,6 +78,9 @@ pub enum Effect {
 #[derive(Debug)]
 pub struct Channel {
     meta: Meta,
+    /// The app has said which rules there were when everything up to here had been published. `None` where callers know
+    /// no other rules.
+    heard: Option<Position>,
     /// Whether the meta is stored. A channel that was only asked leaves nothing behind.
     has_begun: bool,
     log: Log,
@@ -139,6 +143,7 @@ impl Channel {
                     listened,
                     last: None,
                     conflated: Position::ZERO,
+                    heard: floor,
                 }
             }
         };
@@ -147,6 +152,7 @@ impl Channel {
         let feeds = Feeds::restore(stored.relays, log.tip());
         Ok(Some(Channel {
             meta,
+            heard: None,
             has_begun,
             pace: Pace::new(log.tip()),
             log,
@@ -349,8 +355,12 @@ impl Channel {
     /// gap.
     fn trim(&mut self, store: &mut impl Store, now_ms: u64) -> Result<(), StoreError> {
         self.reload(store)?;
-        let floor = self.log.expired(store, &self.meta, now_ms)?;
-        let Some(floor) = floor.filter(|floor| *floor > self.meta.floor) else { return Ok(()) };
+        let floor = self.log.expired(store, &self.meta, self.heard, now_ms)?;
+        let Some(floor) = floor.filter(|floor| *floor > self.meta.floor) else {
+            // What is unheard of stays until the app has answered.
+            self.trim_at_ms = self.heard.map_or(0, |_| now_ms + TRIM_PAUSE_MS);
+            return Ok(());
+        };
         let (floor, last) = last::before_trim(store, &self.meta, floor)?;
         self.save_meta(store, Meta { floor, last, ..self.meta.clone() })?;
         let through = self.keep_for_hooks(store, floor, now_ms)?;
@@ -408,6 +418,7 @@ impl Channel {
 
     /// Believes only what is stored.
     fn save_meta(&mut self, store: &mut impl Store, meta: Meta) -> Result<(), StoreError> {
+        let meta = Meta { heard: self.heard.unwrap_or(meta.heard), ..meta };
         store.save_meta(&pinned::encode(&meta))?;
         (self.meta, self.has_begun) = (meta, true);
         Ok(())

@@ -48,7 +48,8 @@ impl Channel {
             || self.has_pending()
             || !self.hooks_are_idle()
             || self.readers.deadline().is_some()
-            || self.is_counted();
+            || self.is_counted()
+            || self.is_unheard(self.log.tip());
         is_known && !is_awaited && self.feeds.is_empty() && !self.feeds_below()
     }
 }

@@ -21,6 +21,9 @@ impl Position {
     /// Before everything.
     pub const ZERO: Position = Position(0);
 
+    /// Behind everything.
+    pub const LAST: Position = Position(u64::MAX);
+
     /// The first position of a millisecond.
     pub fn at(time_ms: u64) -> Position {
         Position(time_ms.saturating_mul(PER_MILLISECOND))

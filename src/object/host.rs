@@ -93,8 +93,8 @@ pub(super) enum Asked {
     },
     /// It knows this of the channel's webhooks.
     Hooks(Box<HookReport>),
-    /// Whether these rules, which the channel has, are the app's.
-    Rules(Box<Rules>),
+    /// Whether these rules, which the channel has, are the app's for all that was published up to there.
+    Rules(Box<Rules>, Position),
     /// It takes note of what was counted in this minute.
     Report {
         minute: u64,
@@ -276,7 +276,7 @@ impl<S: Store + RelayStore> Host<S> {
             }
             Some(Asked::Hooks(report)) => self.hooks_told(&report, &answer),
             Some(Asked::Report { minute }) => self.reporter.answered(minute, taken(&answer)),
-            Some(Asked::Rules(before)) => self.rules_answered(&before, answer),
+            Some(Asked::Rules(before, through)) => self.rules_answered(&before, through, answer),
             Some(Asked::Watch) => self.watch_answered(answer),
             Some(Asked::Enter(entrants)) => self.enter_watched(entrants, answer),
             Some(Asked::Follow(caller, follow)) => {
@@ -347,6 +347,9 @@ impl<S: Store + RelayStore> Host<S> {
         let is_new = self.channel.is_none();
         if is_new {
             self.channel = Channel::wake(&mut self.store, call, &self.fresh_epoch, self.now_ms)?;
+            if self.own_address().is_some_and(|address| self.minds_rules(address)) {
+                self.channel.iter_mut().for_each(Channel::mind_rules);
+            }
             self.read_at_ms = None;
         }
         if let Some((address, rules)) = call

@@ -10,6 +10,7 @@ use crate::channel::Channel;
 use crate::channel::store::Store;
 use crate::limits::STATS_LOOK_MS;
 use crate::model::name::{AppId, ChannelName};
+use crate::model::serial::Position;
 use crate::relay::Relay;
 use crate::rpc::{AppCall, AppRequest};
 
@@ -27,7 +28,6 @@ impl<S: Store + RelayStore> Host<S> {
         }
         if is_clients && channel.as_ref().is_some_and(|counted| !counted.is_empty()) {
             self.reporter.count_channel(now_ms);
-            self.unconfirmed.has_news = true;
         }
         let mut has_moved = self.relay.as_mut().is_some_and(Relay::take_moved);
         let counted = [self.relay.as_mut().map(Relay::tally_mut), channel];
@@ -43,7 +43,7 @@ impl<S: Store + RelayStore> Host<S> {
         let Some(app) = self.app_id() else { return };
         let reports = self.reporter.look(self.now_ms);
         if !reports.is_empty() {
-            self.doubt_rules();
+            self.doubt_rules(Position::LAST);
         }
         for report in reports {
             let asked = Asked::Report { minute: report.minute };

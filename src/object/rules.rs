@@ -10,17 +10,18 @@ use super::store::RelayStore;
 use crate::app;
 use crate::base::pause;
 use crate::channel::store::{Store, StoreError};
-use crate::limits::RULES_PAUSE_MS;
+use crate::limits::{ACTIVE_MS, LISTING_PAUSE_MS, RULES_PAUSE_MS};
+use crate::model::serial::Position;
 use crate::rpc::{Address, Answer, AppCall, AppRequest, AppResponse, Rules};
 
 /// Whether the rules are the app's.
 #[derive(Default)]
 pub(super) struct Unconfirmed {
     is_doubted: bool,
-    /// Something was counted here since the app was last asked: whoever called may not have heard of a change.
-    pub has_news: bool,
     /// The app was asked at this time, perhaps in vain.
     asked_ms: u64,
+    /// It was, though something is unheard of: when to ask again.
+    pub again_at_ms: Option<u64>,
 }
 
 impl<S: Store + RelayStore> Host<S> {
@@ -42,29 +43,54 @@ impl<S: Store + RelayStore> Host<S> {
             return;
         }
         let Some(channel) = &self.channel else { return };
-        let (app, rules) = (channel.address().app.clone(), channel.rules().clone());
+        let (app, rules, through) = (channel.address().app.clone(), channel.rules().clone(), channel.tip());
         self.unconfirmed = Unconfirmed { asked_ms: self.now_ms, ..Unconfirmed::default() };
-        self.ask_app(Asked::Rules(rules.into()), AppCall { app, request: AppRequest::Config });
+        self.ask_app(Asked::Rules(rules.into(), through), AppCall { app, request: AppRequest::Config });
     }
 
-    /// Whoever called last may not have heard of a change, and nobody call again: the app is asked as often as it is
+    /// An alarm rings, as it does when the channel goes out of use. The memory may be gone that was to ask with its
+    /// next report, or it asked in vain.
+    pub(super) fn doubt_old_rules(&mut self) {
+        let is_over = |at_ms: &mut u64| pause::is_over(*at_ms, LISTING_PAUSE_MS, self.now_ms);
+        let since = match self.unconfirmed.again_at_ms.take_if(is_over) {
+            Some(_) => Position::LAST,
+            None => Position::at(self.now_ms.saturating_sub(ACTIVE_MS) + 1),
+        };
+        self.doubt_rules(since);
+    }
+
+    /// Whoever published last may not have heard of a change, and nobody call again: the app is asked as often as it is
     /// told what was counted.
-    pub(super) fn doubt_rules(&mut self) {
-        let is_made = self.own_address().cloned().is_some_and(|address| self.configured_rules(&address).is_none());
-        self.unconfirmed.is_doubted |= is_made && self.unconfirmed.has_news;
+    pub(super) fn doubt_rules(&mut self, since: Position) {
+        self.unconfirmed.is_doubted |= self.channel.as_ref().is_some_and(|channel| channel.is_unheard(since));
     }
 
-    /// What the app says of a channel whose rules were these. If others came meanwhile, it is asked once more.
-    pub(super) fn rules_answered(&mut self, before: &Rules, answer: Answer<AppResponse>) {
-        let Ok(AppResponse::Config(Some(config))) = answer else { return };
-        let (Some(channel), Ok(app)) = (&mut self.channel, app::configuration(&config)) else { return };
-        if channel.rules() != before {
-            self.unconfirmed.is_doubted = true;
-            return;
-        }
-        let said = Rules::on(&app, &channel.address().channel);
-        // If that fails the next call brings them again.
-        let _ = channel.set_rules(&mut self.store, &said);
+    /// Whether callers bring the rules. A metachannel has none.
+    pub(super) fn minds_rules(&self, address: &Address) -> bool {
+        let is_made = self.settings.apps.as_ref().is_ok_and(|apps| apps.get(&address.app).is_none());
+        is_made && !address.channel.is_metachannel()
+    }
+
+    /// What the app says of a channel whose rules were these. If others came meanwhile, it is asked once more; also if
+    /// this fails and no call brings the rules.
+    pub(super) fn rules_answered(&mut self, before: &Rules, through: Position, answer: Answer<AppResponse>) {
+        let Some(channel) = &mut self.channel else { return };
+        let is_taken = match answer {
+            Ok(AppResponse::Config(Some(config))) if channel.rules() == before => {
+                let said = app::configuration(&config).map(|app| Rules::on(&app, &channel.address().channel));
+                said.is_ok_and(|said| channel.set_rules(&mut self.store, &said).is_ok())
+            }
+            Ok(AppResponse::Config(Some(_))) => {
+                self.unconfirmed.is_doubted = true;
+                false
+            }
+            // What was deleted is owed nothing.
+            Ok(AppResponse::Config(None)) => true,
+            _ => false,
+        };
+        let is_heard = is_taken && channel.hear(&mut self.store, through).is_ok();
+        let is_owed = !is_heard && channel.is_unheard(channel.tip());
+        self.unconfirmed.again_at_ms = is_owed.then(|| self.now_ms + LISTING_PAUSE_MS);
     }
 
     /// A channel that nobody calls learns from here that the deployment's configuration has changed.

@@ -119,6 +119,7 @@ impl<S: Store + RelayStore> Host<S> {
             return Turn::Goes;
         }
         self.refresh_rules();
+        self.doubt_old_rules();
         self.look();
         self.end_spent();
         Turn::Goes
@@ -154,6 +155,7 @@ impl<S: Store + RelayStore> Host<S> {
     fn deadline(&self) -> Option<u64> {
         let relay = self.relay.as_ref().and_then(Relay::deadline);
         let channel = self.channel.as_ref().and_then(Channel::deadline);
-        [relay, channel, self.links.deadline(), self.read_at_ms, self.watch_at_ms].into_iter().flatten().min()
+        let rules = self.unconfirmed.again_at_ms;
+        [relay, channel, self.links.deadline(), self.read_at_ms, self.watch_at_ms, rules].into_iter().flatten().min()
     }
 }

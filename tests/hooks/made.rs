@@ -23,6 +23,7 @@ use super::support::random::Random;
 use super::world::address;
 
 const START_MS: u64 = 1_800_000_000_000;
+const MINUTE_MS: u64 = 60_000;
 const CHANNEL: usize = 0;
 
 /// Two clocks differ by less than what a webhook gets of before.
@@ -121,6 +122,33 @@ fn a_webhook_gets_what_they_publish_who_have_not_heard_of_it_and_nothing_of_befo
     assert_eq!(scene.got(), expected, "though nobody told the channel of it");
 }
 
+/// Its report would have made the channel ask, and went with its memory. Nobody calls it any more.
+#[test]
+fn a_webhook_gets_what_was_published_before_the_channel_lost_its_memory() {
+    for (retention, out_of_reach_ms) in [(json!({}), 0), (json!({"persisted": true}), 0), (json!({}), 10 * MINUTE_MS)] {
+        let mut scene = Scene::new(&json!([]));
+        let mut namespace = json!({"id": "*"});
+        namespace.as_object_mut().unwrap().extend(retention.as_object().cloned().unwrap());
+        scene.change(Change::PutNamespace(namespace.to_string()));
+        scene.publish(0);
+        scene.objects.pass(10 * MINUTE_MS);
+        scene.hook(&webhook(1));
+        let expected: BTreeSet<_> = (0..5).map(|_| scene.publish(1)).collect();
+        scene.objects.hosts[CHANNEL].forget();
+        for _ in 0..out_of_reach_ms / MINUTE_MS {
+            scene.objects.app.held = Some(Vec::new());
+            scene.objects.pass(MINUTE_MS);
+            scene.objects.lose_questions();
+            scene.objects.hosts[CHANNEL].forget();
+        }
+        scene.objects.pass(5 * MINUTE_MS);
+        assert_eq!(scene.got(), expected, "{retention} {out_of_reach_ms}");
+        let asked = scene.objects.app.asked;
+        scene.objects.pass(60 * MINUTE_MS);
+        assert_eq!(scene.objects.app.asked, asked, "nobody asks who knows");
+    }
+}
+
 /// Which of its channels it has follows from the other namespaces.
 #[test]
 fn a_webhook_of_a_namespace_begins_where_it_gets_the_channel() {
@@ -143,7 +171,7 @@ fn a_webhook_gets_all_that_is_acknowledged_once_it_is_made_or_changed_whatever_w
         let mut scene = Scene::new(&if random.chance(500) { webhook(0) } else { json!([]) });
         let mut owed = BTreeSet::new();
         for number in 1..40 {
-            match random.below(12) {
+            match random.below(13) {
                 // What it had not got when it ended is not owed.
                 0 | 1 => {
                     scene.objects.receiver = 200;
@@ -156,6 +184,12 @@ fn a_webhook_gets_all_that_is_acknowledged_once_it_is_made_or_changed_whatever_w
                 5 => scene.objects.pass(random.below(8_000)),
                 6 => scene.objects.app.held = scene.objects.app.held.take().or_else(|| Some(Vec::new())),
                 7 => drop(scene.objects.lose_questions()),
+                // Nobody calls the channel, which knows nothing by itself, until its rows have had their time.
+                8 => {
+                    scene.objects.hosts[CHANNEL].forget();
+                    scene.objects.lose_questions();
+                    scene.objects.pass(5 * MINUTE_MS);
+                }
                 _ => {
                     let data = scene.publish(random.below(3) as usize);
                     if !owed.is_empty() {

@@ -1,0 +1,27 @@
+//! Up to where the app has said which rules there were. Whoever publishes may not have heard of a webhook that was made
+//! before; so what came since then stays in the log until the app is asked, also when the memory is lost that knew it.
+
+use super::Channel;
+use super::store::{Store, StoreError};
+use crate::model::serial::Position;
+
+impl Channel {
+    /// The rules are those of the app's object, and callers may not know them.
+    pub fn mind_rules(&mut self) {
+        self.heard = Some(self.meta.heard);
+    }
+
+    /// Whether something was published since the app last said the rules, or since before then.
+    pub fn is_unheard(&self, since: Position) -> bool {
+        self.has_begun && self.heard.is_some_and(|heard| heard < self.log.tip().min(since))
+    }
+
+    /// The app said its rules, as they were when this was the last that had been published. A channel that is in use
+    /// writes it with what it writes anyway, and asks again soon.
+    pub fn hear(&mut self, store: &mut impl Store, through: Position) -> Result<(), StoreError> {
+        let heard = self.heard.map(|heard| heard.max(through));
+        (self.heard, self.trim_at_ms) = (heard, 0);
+        let is_news = self.has_begun && !self.meta.listed && heard.is_some_and(|heard| heard > self.meta.heard);
+        if is_news { self.save_meta(store, self.meta.clone()) } else { Ok(()) }
+    }
+}
