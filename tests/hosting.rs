@@ -392,7 +392,8 @@ impl Reporting {
 /// To tell the app of it is no call for each.
 #[test]
 fn however_many_attach_or_detach_a_relay_reports_once() {
-    let app: Rc<App> = Rc::new(serde_json::from_value(json!({"id": "demo", "keys": [], "namespaces": []})).unwrap());
+    let keys = json!([{"name": "key", "secret": "local-only"}]);
+    let app: Rc<App> = Rc::new(serde_json::from_value(json!({"id": "demo", "keys": keys, "namespaces": []})).unwrap());
     let relay = Host::new(RelayName::shard(app.id(), 0), app, None, Disk::new(Random::new(0)));
     let mut it = Reporting { relay, now_ms: 1_000_000, is_due: false, reports: 0 };
     for link in 0..20 {

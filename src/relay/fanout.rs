@@ -27,11 +27,8 @@ use crate::stats::{self, Load};
 /// Bytes of a frame, at about which it ends and another begins. Measured on the stored form of its entries.
 const FRAME_BYTES: usize = 128 * 1024;
 
-/// Sockets that get the same frames: of one dialect, for one name of the channel.
-pub(super) type Alike = BTreeMap<(Dialect, ChannelName), Vec<SocketId>>;
-
 /// How messages go out to a reader.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Way {
     Whole,
     /// As deltas, of which the first is whole.
@@ -40,11 +37,11 @@ enum Way {
     DeltasAfterBase,
     /// Whole, but for appends, of which only what was appended goes out.
     Fragments,
+    /// Whole, and each increment as it is.
+    Singly,
 }
 
 impl Way {
-    const ALL: [Way; 4] = [Way::Whole, Way::Deltas, Way::DeltasAfterBase, Way::Fragments];
-
     fn has_deltas(self) -> bool {
         matches!(self, Way::Deltas | Way::DeltasAfterBase)
     }
@@ -52,20 +49,53 @@ impl Way {
 
 /// Readers who get the same.
 struct Group {
+    way: Way,
     dialect: Dialect,
     name: ChannelName,
-    way: Way,
     sockets: Vec<SocketId>,
     /// One that is told through its session.
     is_alone: bool,
     /// All that passes its filter, if nothing else is said.
     picked: Option<Vec<usize>>,
-    list: List,
+    /// What is delivered to it, where that is not what its way gives to all.
+    own: Option<Vec<Entry>>,
 }
 
-impl Group {
-    fn of(((dialect, name), sockets): ((Dialect, ChannelName), Vec<SocketId>), way: Way, list: List) -> Group {
-        Group { dialect, name, way, sockets, is_alone: false, picked: None, list }
+/// A delivery: its channel, and where those are who have all that went before.
+#[derive(Clone, Copy)]
+struct Outgoing<'a> {
+    owner: &'a ChannelName,
+    epoch: &'a str,
+    prior: Position,
+}
+
+/// Its entries, as each way has them.
+struct Parts<'a> {
+    whole: Vec<&'a Entry>,
+    singly: Vec<&'a Entry>,
+    fragments: Vec<&'a Entry>,
+    base: Option<Base>,
+    deltas: OnceCell<Vec<Entry>>,
+    deltas_after_base: OnceCell<Vec<Entry>>,
+}
+
+impl<'a> Parts<'a> {
+    fn of(&self, way: Way) -> &[&'a Entry] {
+        match way {
+            Way::Whole | Way::Deltas | Way::DeltasAfterBase => &self.whole,
+            Way::Fragments => &self.fragments,
+            Way::Singly => &self.singly,
+        }
+    }
+
+    /// What all who take deltas this way get, made once.
+    fn linked(&self, way: Way) -> &[Entry] {
+        let made = if way == Way::Deltas { &self.deltas } else { &self.deltas_after_base };
+        made.get_or_init(|| self.link(way, &self.whole))
+    }
+
+    fn link(&self, way: Way, entries: &[&Entry]) -> Vec<Entry> {
+        link(self.base.as_ref().filter(|_| way == Way::DeltasAfterBase), entries)
     }
 }
 
@@ -111,7 +141,7 @@ impl Relay {
         let (reached, checkpoint) = (feed.position().unwrap_or(delivery.through), feed.checkpoint.clone());
         self.extend_branch(owner, position, delivery, &entries, fresh);
         self.feed_branch(owner);
-        self.fan_out(owner, &delivery.epoch, position, &entries[fresh..]);
+        self.fan_out(Outgoing { owner, epoch: &delivery.epoch, prior: position }, &entries[fresh..]);
         self.note_leaves(owner, &entries[fresh..]);
         self.sync_reached(owner);
         if let Some((checkpoint, _)) = checkpoint.filter(|_| reached > position) {
@@ -128,105 +158,125 @@ impl Relay {
         if asks { Delivered::NotYet } else { Delivered::Unsubscribed }
     }
 
-    /// `prior` is where those are who have all that went before.
-    fn fan_out(&mut self, owner: &ChannelName, epoch: &str, prior: Position, entries: &[Entry]) {
+    fn fan_out(&mut self, outgoing: Outgoing<'_>, entries: &[Entry]) {
+        let owner = outgoing.owner;
         let rolled = rolled_up(entries);
-        let entries = rolled.as_deref().unwrap_or(entries);
-        let sums = Sums::of(entries);
-        let (singly, entries) = (entries, sums.as_ref().map_or(entries, |sums| &sums.entries));
-        let (Some(first), Some(feed)) = (singly.first(), self.feeds.get(owner)) else { return };
-        let appended_to = appended_to(entries).filter(|prior| Some(*prior) > feed.since);
-        let (mut alike, mut alike_singly): ([Alike; 4], Alike) = Default::default();
-        let (mut groups, mut sieve, mut sieve_singly) = (Vec::new(), Sieve::new(entries), Sieve::new(singly));
+        let singly = rolled.as_deref().unwrap_or(entries);
+        if singly.is_empty() || !self.feeds.contains_key(owner) {
+            return;
+        }
+        let sums = Sums::of(singly);
+        let entries = sums.as_ref().map_or(singly, |sums| &sums.entries);
+        let mut sieve = Sieve::new(entries);
+        let groups = self.groups(owner, singly, sums.as_ref(), &mut sieve);
+        if let Some(last) = entries.last().filter(|_| !groups.is_empty() && owner.is_of_clients()) {
+            self.tally.deliver(self.now_ms.saturating_sub(last.position.time_ms()));
+        }
+        let is_any = |way: Way| groups.iter().any(|group| group.way == way);
+        let fragments = if is_any(Way::Fragments) { fragments_of(entries) } else { Vec::new() };
+        let parts = Parts {
+            whole: entries.iter().collect(),
+            singly: if is_any(Way::Singly) { singly.iter().collect() } else { Vec::new() },
+            fragments: fragments.iter().collect(),
+            base: self.feeds.get_mut(owner).and_then(|feed| feed.base.take()),
+            deltas: OnceCell::new(),
+            deltas_after_base: OnceCell::new(),
+        };
+        let wants_deltas = groups.iter().any(|group| group.way.has_deltas());
+        groups.into_iter().for_each(|group| self.send_to(group, outgoing, &parts, &mut sieve));
+        self.keep_base(owner, parts.base, wants_deltas, &parts.whole);
+        self.keep_checkpoint(owner);
+    }
+
+    /// Who gets something of a delivery, by what it is. `sieve` has it with increments summed, `singly` without.
+    fn groups(
+        &mut self,
+        owner: &ChannelName,
+        singly: &[Entry],
+        sums: Option<&Sums<'_>>,
+        sieve: &mut Sieve<'_>,
+    ) -> Vec<Group> {
+        let (Some(first), Some(feed)) = (singly.first(), self.feeds.get(owner)) else { return Vec::new() };
+        let appended_to = appended_to(sieve.entries()).filter(|prior| Some(*prior) > feed.since);
         let has_objects = sieve.kinds().has(Kind::Objects);
+        let mut sieve_singly = Sieve::new(singly);
+        let (mut alike, mut groups) = (BTreeMap::<(Way, Dialect, ChannelName), Vec<SocketId>>::new(), Vec::new());
         for (socket, name) in &feed.members {
             let Some(session) = self.sessions.get_mut(socket) else { continue };
-            let list = sums.as_ref().map_or(List::Usual, |sums| sums.list(session, name));
+            let list = sums.map_or(List::Usual, |sums| sums.list(session, name));
             let (share, deltas) = match &list {
-                List::Usual => share(session, name, &mut sieve, first.position),
+                List::Usual => share(session, name, sieve, first.position),
                 List::Singly => share(session, name, &mut sieve_singly, first.position),
                 List::Own(entries) => share(session, name, &mut Sieve::new(entries), first.position),
             };
             let way = match deltas.are_wanted() {
-                false if list.is_usual() && takes_fragments(session, name, appended_to) => Way::Fragments,
-                false => Way::Whole,
                 true if deltas.follow(feed.base.as_ref()) => Way::DeltasAfterBase,
                 true => Way::Deltas,
+                false if matches!(list, List::Singly) => Way::Singly,
+                false if list.is_usual() && takes_fragments(session, name, appended_to) => Way::Fragments,
+                false => Way::Whole,
+            };
+            let own = match list {
+                List::Own(entries) => Some(entries),
+                List::Singly if way.has_deltas() => Some(singly.to_vec()),
+                List::Usual | List::Singly => None,
             };
             let dialect = if has_objects { session.dialect } else { session.dialect.without_objects() };
             let (name, is_alone) = (name.clone(), session.hears_alone(name));
-            match share {
+            let picked = match share {
                 Share::Nothing => continue,
-                Share::All if !is_alone && list.is_usual() => {
-                    alike[way as usize].entry((dialect, name)).or_default().push(*socket);
-                }
-                Share::All if !is_alone && matches!(list, List::Singly) && way == Way::Whole => {
-                    alike_singly.entry((dialect, name)).or_default().push(*socket);
-                }
-                Share::All => {
-                    groups.push(Group { dialect, name, way, sockets: vec![*socket], is_alone, picked: None, list });
-                }
-                Share::Some(picked) => {
-                    let picked = Some(picked);
-                    groups.push(Group { dialect, name, way, sockets: vec![*socket], is_alone, picked, list })
-                }
-            }
+                Share::All => None,
+                Share::Some(picked) => Some(picked),
+            };
             session.last_sent_ms = self.now_ms;
-        }
-        for (way, alike) in Way::ALL.into_iter().zip(alike) {
-            groups.extend(alike.into_iter().map(|readers| Group::of(readers, way, List::Usual)));
-        }
-        groups.extend(alike_singly.into_iter().map(|readers| Group::of(readers, Way::Whole, List::Singly)));
-        if let Some(last) = entries.last().filter(|_| !groups.is_empty() && owner.is_of_clients()) {
-            self.tally.deliver(self.now_ms.saturating_sub(last.position.time_ms()));
-        }
-        let base = self.feeds.get_mut(owner).and_then(|feed| feed.base.take());
-        let link_to = |way, entries: &[&Entry]| link(base.as_ref().filter(|_| way == Way::DeltasAfterBase), entries);
-        let (all, linked): (Vec<&Entry>, [OnceCell<Vec<Entry>>; 3]) = (entries.iter().collect(), Default::default());
-        let all_singly: Vec<&Entry> = if sums.is_some() { singly.iter().collect() } else { Vec::new() };
-        let fragments =
-            if groups.iter().any(|group| group.way == Way::Fragments) { fragments_of(entries) } else { Vec::new() };
-        let all_fragments: Vec<&Entry> = fragments.iter().collect();
-        let wants_deltas = groups.iter().any(|group| group.way.has_deltas());
-        for Group { dialect, name, way, mut sockets, is_alone, picked, list } in groups {
-            let own: Vec<&Entry> = list.own().iter().collect();
-            let all = match list {
-                List::Usual if way == Way::Fragments => &all_fragments,
-                List::Usual => &all,
-                List::Singly => &all_singly,
-                List::Own(_) => &own,
-            };
-            let picked: Option<Vec<&Entry>> = match self.filter(&sockets, &name) {
-                None if picked.is_none() && !list.is_usual() => Some(all.clone()),
-                None => picked.map(|at| at.into_iter().map(|index| all[index]).collect()),
-                filter => Some(sieve.pick(filter.as_ref(), picked)),
-            };
-            let sent = picked.as_ref().unwrap_or(all);
-            let apart = picked.as_ref().filter(|_| way.has_deltas()).map(|picked| link_to(way, picked));
-            let deltas = match &apart {
-                None if way.has_deltas() => Some(linked[way as usize].get_or_init(|| link_to(way, all))),
-                apart => apart.as_ref(),
-            };
-            if is_alone && !self.keeps_up(sockets[0], &name, epoch, prior, sent) {
-                continue;
+            if is_alone || picked.is_some() || own.is_some() {
+                groups.push(Group { way, dialect, name, sockets: vec![*socket], is_alone, picked, own });
+            } else {
+                alike.entry((way, dialect, name)).or_default().push(*socket);
             }
-            let frames = match deltas {
-                Some(deltas) => render(&name, epoch, &deltas.iter().collect::<Vec<_>>(), dialect),
-                None if is_alone => self.render_alone(sockets[0], &name, epoch, sent),
-                None => render(&name, epoch, sent, dialect),
-            };
-            match is_alone {
-                true => self.charge_fed(sockets[0], bytes_of(&frames)),
-                false => self.admit_fed(&mut sockets, &name, epoch, prior, bytes_of(&frames)),
-            }
-            if way.has_deltas() {
-                sockets.iter().for_each(|socket| self.pass_deltas(*socket, &name, sent));
-            }
-            self.count_sent(owner, sent, sockets.len());
-            self.push_frames(sockets, frames);
         }
-        self.keep_base(owner, base, wants_deltas, &all);
-        self.keep_checkpoint(owner);
+        groups.extend(alike.into_iter().map(|((way, dialect, name), sockets)| Group {
+            way,
+            dialect,
+            name,
+            sockets,
+            is_alone: false,
+            picked: None,
+            own: None,
+        }));
+        groups
+    }
+
+    fn send_to(&mut self, group: Group, outgoing: Outgoing<'_>, parts: &Parts<'_>, sieve: &mut Sieve<'_>) {
+        let Group { way, dialect, name, mut sockets, is_alone, picked, own } = group;
+        let Outgoing { owner, epoch, prior } = outgoing;
+        let own: Option<Vec<&Entry>> = own.as_ref().map(|own| own.iter().collect());
+        let all = own.as_deref().unwrap_or(parts.of(way));
+        let picked: Option<Vec<&Entry>> = match self.filter(&sockets, &name) {
+            None => picked.map(|at| at.into_iter().map(|index| all[index]).collect()),
+            filter => Some(sieve.pick(filter.as_ref(), picked)),
+        };
+        let sent = picked.as_deref().unwrap_or(all);
+        let apart = (own.is_some() || picked.is_some()) && way.has_deltas();
+        let apart = apart.then(|| parts.link(way, sent));
+        if is_alone && !self.keeps_up(sockets[0], &name, epoch, prior, sent) {
+            return;
+        }
+        let frames = match &apart {
+            Some(deltas) => render(&name, epoch, &deltas.iter().collect::<Vec<_>>(), dialect),
+            None if way.has_deltas() => render(&name, epoch, &parts.linked(way).iter().collect::<Vec<_>>(), dialect),
+            None if is_alone => self.render_alone(sockets[0], &name, epoch, sent),
+            None => render(&name, epoch, sent, dialect),
+        };
+        match is_alone {
+            true => self.charge_fed(sockets[0], bytes_of(&frames)),
+            false => self.admit_fed(&mut sockets, &name, epoch, prior, bytes_of(&frames)),
+        }
+        if way.has_deltas() {
+            sockets.iter().for_each(|socket| self.pass_deltas(*socket, &name, sent));
+        }
+        self.count_sent(owner, sent, sockets.len());
+        self.push_frames(sockets, frames);
     }
 
     /// Whether one that is told by itself may be told this now; it remembers what it is told. If not, it falls behind.

@@ -60,10 +60,6 @@ impl List {
     pub fn is_usual(&self) -> bool {
         matches!(self, List::Usual)
     }
-
-    pub fn own(&self) -> &[Entry] {
-        if let List::Own(entries) = self { entries } else { &[] }
-    }
 }
 
 /// One increment that may be summed: of which counter, and how much.

@@ -17,7 +17,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Unbounded};
 
 use super::attachment::Attachment;
-use super::fanout::Alike;
 use super::{Effect, Pending, Relay, SocketId};
 use crate::base::maps::HashMap;
 use crate::error::{Code, ErrorInfo};
@@ -29,7 +28,7 @@ use crate::model::objects::parts::{self, Cursor, Snapshot};
 use crate::model::presence::{MemberKey, PresenceAction, PresenceMessage};
 use crate::model::serial::Position;
 use crate::protocol::Encoded;
-use crate::protocol::dialect::Voice;
+use crate::protocol::dialect::{Dialect, Voice};
 use crate::protocol::objects::snapshot_node;
 use crate::protocol::outbound::{object_sync_frame, sync_frame};
 use crate::rpc::{MembersPage, MembersQuery, ObjectsPage, ObjectsQuery, Request};
@@ -434,7 +433,7 @@ impl Relay {
             Some(_) => format!("{}:{}", run.sequence, run.read),
             None => format!("{}:", run.sequence),
         };
-        let mut alike = Alike::default();
+        let mut alike = BTreeMap::<(Dialect, ChannelName), Vec<SocketId>>::new();
         for (socket, name) in &readers {
             if !self.is_reading(*socket, name, of, run.id) {
                 continue;
