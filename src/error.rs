@@ -111,6 +111,7 @@ codes! {
 }
 
 impl Code {
+    #[cfg(test)]
     pub fn from_number(number: u32) -> Option<Code> {
         Code::ALL.iter().copied().find(|code| code.number() == number)
     }

@@ -77,6 +77,7 @@ pub struct Body {
 }
 
 impl Uploads {
+    #[cfg(test)]
     pub fn held_bytes(&self) -> usize {
         self.held.get()
     }
