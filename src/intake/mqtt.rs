@@ -1,6 +1,6 @@
 //! Who comes by MQTT: its credentials, what it is called, and whether its will may be published.
 
-use crate::auth::{App, Grant, Identity, KeyName, Operations};
+use crate::auth::{App, Grant, Identity, Key, KeyName, Operations};
 use crate::error::{Code, ErrorInfo};
 use crate::intake::publish;
 use crate::limits::{CLIENT_ID_MAX_BYTES, MQTT_WILL_MAX_BYTES};
@@ -25,15 +25,14 @@ pub fn presented(connect: &Connect) -> Vec<(String, String)> {
     }
 }
 
-/// Lets in a client with good credentials of this app. Fails with 40012 for a client id that it may not have, with
-/// 40009 for a will that is too large, and as a publish of that would.
+/// Lets in a client with good credentials, of this key and app. Fails with 40012 for a client id that it may not have,
+/// with 40009 for a will that is too large, and as a publish of that would.
 pub fn admit(
     mut connect: Connect,
     grant: &mut Grant,
-    app: &App,
+    (key, app): (&Key, &App),
     (fresh_id, is_secure): (&str, bool),
 ) -> Result<Mqtt, ErrorInfo> {
-    let key = app.key(&grant.key_name).ok_or(Code::BadCredentials)?;
     let requested = requested(&grant.client_id, &connect.client_id)?;
     *grant = grant.clone().of_client(requested, key)?;
     let will = connect.will.take().map(|will| testament(will, grant, app, is_secure)).transpose()?;
@@ -141,7 +140,9 @@ mod tests {
             let grant = Grant::of_key(key_name.clone(), Capability::full());
             let client = Identity::parse(Some(token)).unwrap();
             let mut grant = Grant { basic: false, client_id: client, issued_at_ms: Some(1), ..grant };
-            admit(connect(0x02, &client_id), &mut grant, &app(), ("fresh", true)).unwrap();
+            let app = app();
+            let key = app.key(&key_name).unwrap();
+            admit(connect(0x02, &client_id), &mut grant, (key, &app), ("fresh", true)).unwrap();
             let mut revocations = Revocations::default();
             let target = Target::ClientId("*".to_owned());
             let revocation = Revocation { key_name: key_name.clone(), target, issued_before_ms: 2, applies_at_ms: 2 };
@@ -157,7 +158,9 @@ mod tests {
         for token in ["ann", "*", ""] {
             let key = Grant::of_key(KeyName::parse("demo.key").unwrap(), Capability::full());
             let grant = Grant { client_id: Identity::parse(Some(token)).unwrap(), ..key };
-            let given = admit(connect(0x02, b"\0\0"), &mut grant.clone(), &app(), ("fresh", true)).unwrap().client_id;
+            let app = app();
+            let admitted = (app.key(&grant.key_name).unwrap(), &app);
+            let given = admit(connect(0x02, b"\0\0"), &mut grant.clone(), admitted, ("fresh", true)).unwrap().client_id;
             assert_eq!(given, if token == "ann" { "ann/fresh" } else { "fresh" });
             assert!(requested(&grant.client_id, &given).is_ok(), "{token}");
         }
@@ -172,7 +175,8 @@ mod tests {
             let length = |length: usize| (length as u16).to_be_bytes();
             let (topic, payload) = (topic.as_bytes(), payload);
             let rest = [&b"\0\x01a"[..], &length(topic.len()), topic, &length(payload.len()), payload].concat();
-            let mqtt = admit(connect(0x06, &rest), &mut grant, &app, ("fresh", true));
+            let key = app.key(&grant.key_name).unwrap();
+            let mqtt = admit(connect(0x06, &rest), &mut grant, (key, &app), ("fresh", true));
             mqtt.map(|mqtt| mqtt.will.unwrap().channel.as_str().to_owned()).map_err(|error| error.code)
         };
         let all = r#"{"*":["*"]}"#;

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use worker::{Env, console_log};
 
 use super::platform::now_ms;
-use super::{calls, directory};
+use super::{calls, router};
 use crate::app::Unbanned;
 use crate::model::trace::Trace;
 use crate::rpc::{Answer, AppCall, AppResponse};
@@ -22,7 +22,7 @@ pub async fn ask(env: &Env, call: &AppCall, trace: Option<Trace<'_>>) -> Answer<
     let answer = calls::ask_app(env, call).await;
     UNBANNED.with_borrow_mut(|unbanned| unbanned.learn(call, &answer, now_ms()));
     if call.request.changes_app() {
-        directory::forget(&call.app);
+        router::with(|router| router.directory.forget(&call.app));
     }
     if answer.is_ok() {
         if let Some(note) = call.note() {

@@ -20,6 +20,7 @@ use crate::base::pause as pauses;
 use crate::base::pinned::{self, Versioned};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{CALL_PATIENCE_MS, CALL_PAUSES_MS, FAILED_CALLS_TOLD_MS};
+use crate::router::Destination;
 use crate::rpc::{
     Answer, AppCall, AppResponse, ChannelCall, Delivered, Delivery, Failure, Follow, Inspected, Inspection, Notice,
     Noticed, Probe, Probed, Refusal, RelayName, RelayObject, Response,
@@ -261,19 +262,13 @@ fn post<T>(env: &Env, class: &str, name: &str, about: &str, question: &[u8]) -> 
     Call(platform::ask(env, class, name, about, question).ok(), PhantomData)
 }
 
-/// Asks an object to take a connection in, near the place that the hint says, if it must be made for that. Gives the
-/// response with the socket as it is: a socket that is wrapped again where it passes through costs for each of its
-/// frames.
-pub async fn connect(
-    env: &Env,
-    relay: &RelayName,
-    hint: Option<&str>,
-    upgrade: &str,
-    handover: &str,
-) -> Result<RawResponse, Refusal> {
-    let (class, name) = object_of(relay);
+/// Asks an object to take a connection in. Gives the response with the socket as it is: a socket that is wrapped again
+/// where it passes through costs for each of its frames.
+pub async fn connect(env: &Env, to: &Destination) -> Result<RawResponse, Refusal> {
+    let (class, name) = object_of(&to.relay);
+    let upgrade = if to.is_socket { "websocket" } else { "" };
     let unreachable = || Code::TimedOut.because("the server could not be reached; try again");
-    let response = response(platform::connect(env, class, name, hint, upgrade, handover)).await;
+    let response = response(platform::connect(env, class, name, to.hint, upgrade, &to.handover)).await;
     let response = response.map_err(|_| unreachable())?;
     match response.status() {
         101 | 200 => Ok(response),

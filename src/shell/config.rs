@@ -16,10 +16,17 @@ use crate::limits::{SECRET_MIN_BYTES, SHORT_SECRET_MIN_BYTES};
 use crate::object::Settings;
 use crate::relay::bounds::Bounds;
 use crate::rest::Admin;
+use crate::router::{Deployment, Room};
 
 thread_local! {
     /// Parsed once per isolate, and again when a text changes: to the runtime it is the same object until then.
-    static PARSED: RefCell<Option<(Told, Rc<Apps>)>> = const { RefCell::new(None) };
+    static PARSED: RefCell<Option<Parsed>> = const { RefCell::new(None) };
+}
+
+struct Parsed {
+    told: Told,
+    apps: Rc<Apps>,
+    makes_apps: bool,
 }
 
 /// What apps are read from: the secrets `APPS` and `ADMIN_TOKEN`.
@@ -47,12 +54,12 @@ pub fn configured(env: &Env) -> Result<Rc<Apps>, ErrorInfo> {
         Some(operators) => apps.operated_by(operators),
         None => apps,
     });
-    PARSED.set(Some((told, apps.clone())));
+    PARSED.set(Some(Parsed { told, apps: apps.clone(), makes_apps: !admin.is_closed() }));
     Ok(apps)
 }
 
-fn known(parsed: &Option<(Told, Rc<Apps>)>, told: &Told) -> Option<Rc<Apps>> {
-    parsed.as_ref().filter(|(known, _)| known == told).map(|(_, apps)| apps.clone())
+fn known(parsed: &Option<Parsed>, told: &Told) -> Option<Rc<Apps>> {
+    parsed.as_ref().filter(|parsed| parsed.told == *told).map(|parsed| parsed.apps.clone())
 }
 
 fn parse(env: &Env, text: &str) -> Result<Apps, ErrorInfo> {
@@ -67,24 +74,15 @@ fn parse(env: &Env, text: &str) -> Result<Apps, ErrorInfo> {
     Ok(apps)
 }
 
-/// The same, for what begins: nothing does while the server is about to stop, as its supervisor says by `STOPPING`.
-/// Fails with 50320 then.
-pub fn serving(env: &Env) -> Result<Rc<Apps>, ErrorInfo> {
-    match variable(env, "STOPPING") == "true" {
-        true => Err(Code::Unavailable.because("the server is about to stop; try again")),
-        false => configured(env),
+/// What the deployment says now. Its supervisor, where it has one, says by `STOPPING` that it is about to stop, and by
+/// `FULL` that few descriptors are left.
+pub fn deployment(env: &Env) -> Deployment {
+    Deployment {
+        apps: configured(env),
+        makes_apps: PARSED.with_borrow(|parsed| parsed.as_ref().is_some_and(|parsed| parsed.makes_apps)),
+        is_stopping: variable(env, "STOPPING") == "true",
+        room: Room::read(&variable(env, "FULL")),
     }
-}
-
-/// Whether one more connection can be held. A server of one's own has only so many descriptors: its supervisor says by
-/// `FULL` when few are left. Who resumes may have a place, which is free at once. Fails with 50320 when there is none.
-pub fn has_room(env: &Env, resumes: bool) -> Result<(), ErrorInfo> {
-    match variable(env, "FULL").as_str() {
-        "true" => {}
-        "to newcomers" if !resumes => {}
-        _ => return Ok(()),
-    }
-    Err(Code::Unavailable.because("the server holds as many connections as it can; try again"))
 }
 
 /// The apps as they were configured before, if that can be read.
@@ -99,7 +97,8 @@ pub fn event_key(env: &Env) -> Result<Key, ErrorInfo> {
     if text.is_empty() {
         return Err(event::switched_off());
     }
-    let apps = serving(env)?;
+    let deployment = deployment(env);
+    let apps = deployment.serving()?;
     let name = KeyName::parse(&text).ok();
     let key = name.and_then(|name| apps.get(name.app())?.live_key(&name, now_ms()).cloned());
     key.ok_or_else(|| Code::Unavailable.because("this deployment's EVENT_KEY names none of its keys"))

@@ -4,7 +4,7 @@ use worker::{Env, Request, Response, Result};
 
 use super::config;
 use super::platform::{now_ms, random_bytes};
-use super::router::{Arrival, read_body, refuse_unread, take, write_reply};
+use super::router::{self, Arrival, read_body, refuse_unread, write_reply};
 use crate::event;
 use crate::http;
 use crate::http::uploads::Bound;
@@ -24,7 +24,8 @@ pub async fn page(Arrival { raw, head }: Arrival, env: &Env) -> Result<Response>
 }
 
 pub async fn token(Arrival { raw, head: mut request }: Arrival, env: &Env) -> Result<Response> {
-    let key = take(&request.address).and_then(|()| config::event_key(env));
+    let taken = router::with(|router| router.take(&request.address, now_ms()));
+    let key = taken.and_then(|()| config::event_key(env));
     let body = match key {
         Ok(_) => read_body(&raw, Bound::unproven(EVENT_BODY_MAX_BYTES), &request.address).await?,
         Err(error) => return refuse_unread(&raw, http::refuse(&request, &error)).await,

@@ -1,8 +1,7 @@
 //! The shell: the only code that knows the platform. It performs and never decides.
 //!
-//! - `router` is the Worker, which lets clients in by each `way`, those of MQTT by `mqtt` and of Engine.IO by
-//!   `engine`, finds apps in its `directory` and by `asking` them, and serves the `event` page; `config` is what the
-//!   deployment says.
+//! - `router` is the Worker: it does what the core's router says, and serves the `event` page; `mqtt` stands between a
+//!   client of that and its relay. `config` is what the deployment says.
 //! - `objects` are the Durable Object classes of channels and relays, each a `host` of a driver; `app_object` is that
 //!   of apps. `registry` has their state, `callers`, `calls` and `replies` are how they talk to each other.
 //! - `sockets` and `responses` are the clients' transports, `alarm` the runtime's clock; `hooks`, `push` and
@@ -18,9 +17,6 @@ mod asking;
 mod callers;
 mod calls;
 mod config;
-mod directory;
-#[cfg(feature = "socketio")]
-mod engine;
 mod event;
 mod hooks;
 mod host;
@@ -41,4 +37,3 @@ mod sockets;
 mod sql;
 mod storage;
 mod versions;
-mod way;

@@ -8,59 +8,27 @@ use futures_util::future::{Either, FutureExt, select};
 use js_sys::{ArrayBuffer, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::spawn_local;
-use worker::worker_sys::web_sys::{MessageEvent, Request as RawRequest, Response as RawResponse};
+use worker::worker_sys::web_sys::{MessageEvent, Response as RawResponse};
 use worker::{Delay, Env, EventStream, Response, Result, WebSocket, WebSocketPair, WebsocketEvent};
 
-use super::platform::{self, Socket, now_ms, random_id};
-use super::router::{
-    ATTEMPTS, Arrival, COUNTED, Entrance, hand_over, take, tells_by_socket, told_by_socket, write_reply,
-};
-use super::{config, directory};
-use crate::auth::{Credentials, Presented, Surface};
-use crate::error::Code;
-use crate::http;
-use crate::intake::mqtt;
+use super::platform::{self, Socket, now_ms, random_bytes, random_id};
+use super::router::{self, Arrival, decide, with, write_reply};
 use crate::limits::{MQTT_EARLY_MAX_BYTES, MQTT_PACKET_MAX_BYTES};
-use crate::protocol::door::Door;
 use crate::protocol::mqtt::connect::Connect;
-use crate::protocol::mqtt::gate::{self, Gate, Step};
-use crate::protocol::mqtt::reason;
-use crate::relay::session::Opening;
-use crate::rpc::placement::Region;
-use crate::rpc::{Answer, homes};
+use crate::protocol::mqtt::gate::{Gate, Step};
+use crate::router::{Client, Refusal, Way};
 
 const PROTOCOL: &str = "sec-websocket-protocol";
 
-/// A client that wants to speak MQTT, by what its request says.
-pub struct Knocker {
-    address: String,
-    is_secure: bool,
-    region: Region,
-    /// The subprotocol that it is told, if it asked for one.
-    protocol: Option<&'static str>,
-}
-
-/// Whether a request for a WebSocket is one for MQTT.
-pub fn at(head: &http::Request) -> Option<Knocker> {
-    let protocol = gate::subprotocol(head.headers.sec_websocket_protocol.as_deref().unwrap_or_default());
-    gate::is_at(&head.path, protocol.is_some()).then(|| {
-        let http::Request { address, is_secure, region, .. } = head;
-        Knocker { address: address.clone(), is_secure: *is_secure, region: *region, protocol }
-    })
-}
-
-pub fn connect(knocker: Knocker, Arrival { raw, head }: &Arrival, env: &Env) -> Result<RawResponse> {
-    if !tells_by_socket(env, &knocker.address) {
-        let error = Code::Unavailable.because("no more clients can be told why they are not let in; try again");
-        return write_reply(http::refuse(head, &error)).map(RawResponse::from);
+pub fn connect(protocol: Option<&str>, arrival: Arrival, env: &Env) -> Result<RawResponse> {
+    if let Some(reply) = decide(env, |router, moment| router.refuse_unopened(&arrival.head, moment)) {
+        return write_reply(reply).map(RawResponse::from);
     }
-    platform::mark_told(raw);
+    platform::mark_told(&arrival.raw);
     let pair = WebSocketPair::new()?;
     pair.server.accept()?;
-    let (server, env, protocol) = (pair.server, env.clone(), knocker.protocol);
-    // Another name of the same: a method of its own makes it anew.
-    let raw: RawRequest = Clone::clone(raw);
-    spawn_local(async move { serve(server, &raw, knocker, &env).await });
+    let (server, env) = (pair.server, env.clone());
+    spawn_local(async move { serve(server, arrival, &env).await });
     let response = Response::from_websocket(pair.client)?;
     if let Some(protocol) = protocol {
         response.headers().set(PROTOCOL, protocol)?;
@@ -118,57 +86,35 @@ impl<'a> Line<'a> {
     }
 }
 
-async fn serve(server: WebSocket, raw: &RawRequest, knocker: Knocker, env: &Env) {
+async fn serve(server: WebSocket, arrival: Arrival, env: &Env) {
     let Ok(mut client) = Line::of(&server) else { return };
     let mut gate = Gate::new(now_ms());
-    let Knocker { address, is_secure, region, .. } = knocker;
+    // Another name of the same: a method of its own makes it anew.
+    let (raw, address) = (Clone::clone(&arrival.raw), arrival.head.address.clone());
     if let Some(connect) = knock(&mut client, &mut gate).await {
-        let entering = enter(env, connect.clone(), (address.clone(), is_secure, region));
+        let entering = enter(arrival, env, connect.clone());
         match wait(&mut client, &mut gate, entering.boxed_local()).await {
             Some(Ok(response)) => {
                 pass(&mut client, &mut gate, &connect, response).await;
                 return client.close();
             }
-            Some(Err(error)) => {
-                let refusal = gate::refusal(&connect, reason::of_connect(&error), &error.message);
-                refusal.iter().for_each(|packet| client.send_bytes(packet));
-            }
-            None => {}
+            Some(Err(Refusal::Socket(packet))) => platform::send(&[client.raw()], &packet),
+            Some(Err(Refusal::Reply(_))) | None => {}
         }
     }
-    told_by_socket(&address);
-    platform::end(raw, client.raw());
+    with(|router| router.told(&address, now_ms()));
+    platform::end(&raw, client.raw());
 }
 
-/// A client of MQTT whose first packet is read: the response with its object's socket.
+/// A client whose first packet is read: the response with its object's socket.
 async fn enter(
+    Arrival { raw, head }: Arrival,
     env: &Env,
     connect: Connect,
-    (address, is_secure, region): (String, bool, Region),
-) -> Answer<RawResponse> {
-    let query = mqtt::presented(&connect);
-    let presented = Presented { authorization: None, client_id: None, query: &query };
-    let mut app = None;
-    let entered = async {
-        config::serving(env)?;
-        take(&address)?;
-        let credentials = Credentials::parse(&presented, Surface::Realtime)?;
-        app = directory::is_known(env, credentials.app_id()).then(|| credentials.app_id().clone());
-        let found = directory::find(env, credentials.app_id(), &address).await?;
-        let known = found.as_ref().map(|found| &*found.app);
-        let verified = ATTEMPTS.with_borrow_mut(|attempts| attempts.verify(&credentials, known, &address, now_ms()));
-        let (mut grant, found) = (verified?, found.ok_or(Code::BadCredentials)?);
-        let client = mqtt::admit(connect, &mut grant, &found.app, (&random_id(), is_secure))?;
-        let mut opening = Opening::from_query(grant, &[], is_secure);
-        let home = (homes::of_client(&client.client_id), client.is_kept());
-        opening.enter_by(Door::Mqtt(client.into()));
-        hand_over(env, Entrance { opening, channel: None, mode: None, home: Some(home) }, region).await
-    };
-    let entered = entered.await;
-    if let Err(error) = &entered {
-        COUNTED.with_borrow_mut(|counted| counted.refused_connection(app.as_ref(), error.code, now_ms()));
-    }
-    entered
+) -> std::result::Result<RawResponse, Refusal> {
+    let way = Way::Mqtt { connect: connect.into(), fresh_id: random_id() };
+    let client = Client::new(&head, &way, u64::from_le_bytes(random_bytes()));
+    router::enter(&raw, env, client).await
 }
 
 /// Waits for the first packet. `None` when there is none that lets anyone in.

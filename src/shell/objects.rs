@@ -4,18 +4,19 @@ use js_sys::Uint8Array;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use worker::worker_sys::web_sys::Request as RawRequest;
-use worker::{DurableObject, Env, Request, Response, Result, State, durable_object};
+use worker::{DurableObject, Env, Error, Request, Response, Result, State, durable_object};
 
 use super::calls::{self, CALL, DELIVER, FOLLOW, IDENTIFY, INSPECT, NOTICE, PROBE};
 use super::host::{self, ObjectRef};
 use super::platform::{self, Done, ObjectState, Socket, random_id};
 use super::registry::Registration;
-use super::router::{Handover, read_body, read_header, refuse_unread, write_reply};
+use super::router::{read_body, refuse_unread, write_reply};
 use crate::base::pinned;
 use crate::http::uploads::Body;
 use crate::http::url;
 use crate::model::Format;
 use crate::object::{CallerId, Class, Entrance, Input};
+use crate::router::{Handover, read_header};
 use crate::rpc::{self, Answer, ChannelCall, Delivery, Follow, Inspection, Notice, Probe};
 use crate::transport::comet::{Claim, Verb};
 
@@ -116,7 +117,7 @@ fn hear(object: ObjectRef, request: RawRequest, handover: Option<String>, claim:
             let entrance = Box::new(Entrance { opening, shard, channel, mode, fresh_id: random_id() });
             host::ask(&object, done, |caller| Input::Connect { caller, entrance });
         }
-        Err(error) => platform::respond(&done, Err(error)),
+        Err(error) => platform::respond(&done, Err(Error::RustError(error.message))),
     }
 }
 
@@ -136,7 +137,8 @@ async fn read(object: &ObjectRef, request: &RawRequest, claim: Option<String>) -
         host::turn(object, input);
         return Response::empty().map(Heard::Answered);
     };
-    let (verb, claim) = (calls::comet_verb(url::path(&address)), read_header(&claim)?);
+    let claim = read_header(&claim).map_err(|error| Error::RustError(error.message))?;
+    let verb = calls::comet_verb(url::path(&address));
     let body = match host::comet_bound(object, verb, &claim) {
         // Where it came from only the router knows.
         Ok(bound) => read_body(request, bound, "").await?,

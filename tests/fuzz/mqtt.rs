@@ -98,7 +98,8 @@ pub fn connection(input: &mut Input) {
     let presented = Presented { query: &query, ..Presented::default() };
     let credentials = Credentials::parse(&presented, Surface::Realtime);
     let Ok(mut grant) = credentials.and_then(|credentials| credentials.verify(Some(&app), NOW_MS)) else { return };
-    let Ok(client) = mqtt::admit((*connect).clone(), &mut grant, &app, ("fresh", true)) else { return };
+    let admitted = (app.key(&grant.key_name).unwrap(), &*app);
+    let Ok(client) = mqtt::admit((*connect).clone(), &mut grant, admitted, ("fresh", true)) else { return };
     let mut opening = Opening::from_query(grant, &[], true);
     opening.enter_by(Door::Mqtt(client.into()));
     let mut relay = Relay::new(RelayName::shard(app.id(), 0), 0, app, b"secret".to_vec());

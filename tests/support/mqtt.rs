@@ -50,7 +50,8 @@ pub fn opening_for(kept_s: u8, mut grant: Grant, client_id: &str, has_will: bool
     let Some(Step::Enter(connect)) = Gate::new(now_ms).knock(&packet) else { panic!("a good CONNECT") };
     let key = json!({"name": "key", "secret": "local-only"});
     let app: App = serde_json::from_value(json!({"id": "demo", "keys": [key], "namespaces": []})).expect("an app");
-    let client = mqtt::admit(*connect, &mut grant, &app, ("fresh", true)).expect("it may come in");
+    let admitted = (app.key(&grant.key_name).expect("a key"), &app);
+    let client = mqtt::admit(*connect, &mut grant, admitted, ("fresh", true)).expect("it may come in");
     let mut opening = Opening::from_query(grant, &[], true);
     opening.enter_by(Door::Mqtt(client.into()));
     opening

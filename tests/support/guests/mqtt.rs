@@ -256,7 +256,8 @@ impl Visitor for Guest {
     fn open(&mut self, scene: &mut Scene<'_>) -> Opening {
         let Some(Step::Enter(connect)) = Gate::new(0).knock(&self.connect()) else { panic!("a good CONNECT") };
         let mut grant = grant();
-        let client = mqtt::admit(*connect, &mut grant, scene.app, ("fresh", true)).expect("it may come in");
+        let admitted = (scene.app.key(&grant.key_name).expect("a key"), scene.app);
+        let client = mqtt::admit(*connect, &mut grant, admitted, ("fresh", true)).expect("it may come in");
         let mut opening = Opening::from_query(grant, &[], true);
         opening.enter_by(Door::Mqtt(client.into()));
         opening
