@@ -3,13 +3,14 @@
 //! [`object`](crate::object) say: what the platform runs is what tests run.
 //!
 //! `route` tells requests apart, `entering` lets in a `client`, `refusal` tells one that is not let in, and `directory`
-//! finds apps, as far as the `deployment` has any or lets them be made.
+//! finds apps, as far as the `deployment` has any or lets them be made; `reports` tells them what was counted.
 
 mod client;
 mod deployment;
 mod directory;
 mod entering;
 mod refusal;
+mod reports;
 mod route;
 
 pub use client::Client;
@@ -17,6 +18,7 @@ pub use deployment::{Deployment, Room};
 pub use directory::{Directory, Found, Search};
 pub use entering::{Destination, Handover, Journey, Knock, Step, read_header};
 pub use refusal::Refusal;
+use reports::Reports;
 pub use route::{Route, Way};
 
 use crate::auth::Attempts;
@@ -25,14 +27,13 @@ use crate::error::ErrorInfo;
 use crate::http::addresses::Addresses;
 use crate::limits::{REFUSED_SOCKETS, WRONG_SECRETS_MAX_KEYS};
 use crate::rpc::placement::LoadMap;
-use crate::stats::requests::Requests;
 
 /// What a router remembers.
 pub struct Router {
     pub directory: Directory,
     /// Wrong secrets, as this isolate saw them. An address usually comes to the same one.
     pub attempts: Attempts,
-    pub counted: Requests,
+    pub reports: Reports,
     addresses: Addresses,
     /// Addresses whose clients were told by a WebSocket why they are not let in.
     told: Buckets<String>,
@@ -47,20 +48,19 @@ pub struct Moment<'a> {
     pub now_ms: u64,
 }
 
-impl Default for Router {
-    fn default() -> Router {
+impl Router {
+    /// `life` is a new one's name, among all that there ever were.
+    pub fn new(life: String) -> Router {
         Router {
             directory: Directory::default(),
             attempts: Attempts::default(),
-            counted: Requests::default(),
+            reports: Reports::of(life),
             addresses: Addresses::default(),
             told: Buckets::new(REFUSED_SOCKETS, WRONG_SECRETS_MAX_KEYS),
             load_map: LoadMap::default(),
         }
     }
-}
 
-impl Router {
     /// Fails as [`Addresses::take`] does.
     pub fn take(&mut self, address: &str, now_ms: u64) -> Result<(), ErrorInfo> {
         self.addresses.take(address, now_ms)

@@ -29,7 +29,7 @@ impl Router {
     pub(super) fn refuse(&mut self, client: &Client<'_>, error: &ErrorInfo, moment: Moment<'_>) -> Refusal {
         let Moment { deployment, now_ms } = moment;
         let app = client.app.as_ref().filter(|id| self.directory.is_known(id, deployment, now_ms));
-        self.counted.refused_connection(app, error.code, now_ms);
+        self.reports.counted.refused_connection(app, error.code, now_ms);
         let head = client.head;
         match client.way {
             Way::WebSocket(_) if error.may_pass() && head.waits_by_status() => {

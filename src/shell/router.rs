@@ -1,6 +1,6 @@
 //! The Worker: reads the URL, checks credentials, chooses the object. Keeps nothing.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -14,22 +14,17 @@ use super::{asking, calls, config};
 use crate::auth::Apps;
 use crate::http::uploads::{Body, Bound, Uploads};
 use crate::http::{self, Reply};
-use crate::limits::{STATS_LOOK_MS, STATS_ROUTER_MS};
+use crate::limits::STATS_LOOK_MS;
 use crate::model::name::AppId;
 use crate::protocol::Encoded;
 use crate::rest::{self, Step};
 use crate::router::{self, Client, Found, Moment, Refusal, Route, Router, Search, Way};
-use crate::rpc::{Answer, AppCall, AppRequest, taken};
-use crate::stats::Report;
+use crate::rpc::{Answer, AppCall};
 use crate::stats::requests::Answered;
 
 thread_local! {
     static UPLOADS: Uploads = Uploads::default();
-    static ROUTER: RefCell<Router> = RefCell::default();
-    /// Names this isolate in its reports.
-    static LIFE: String = random_id();
-    /// A request sees until then that what was counted is reported.
-    static TELLS_UNTIL_MS: Cell<u64> = const { Cell::new(0) };
+    static ROUTER: RefCell<Router> = RefCell::new(Router::new(random_id()));
 }
 
 /// Has the router do something.
@@ -95,7 +90,7 @@ async fn rest(Arrival { raw, head }: Arrival, env: &Env) -> Result<Response> {
     }?;
     let code = response.headers().get("x-ably-errorcode")?.and_then(|code| code.parse().ok());
     let answered = Answered { is_for_token, status: response.status_code(), code };
-    with(|router| router.counted.answered(app.as_ref(), answered, now_ms()));
+    with(|router| router.reports.counted.answered(app.as_ref(), answered, now_ms()));
     Ok(response)
 }
 
@@ -139,29 +134,27 @@ async fn exchange(raw: &RawRequest, mut request: http::Request, env: &Env, apps:
     }
 }
 
-/// Reports what was counted, as long as there is something to report; one request at a time sees to it.
+/// Reports what was counted, as long as the router says.
 fn tell_counts(env: &Env, context: &Context) {
-    let is_seen_to = now_ms() < TELLS_UNTIL_MS.get();
-    if is_seen_to || !with(|router| router.counted.has_news()) {
+    if !with(|router| router.reports.begin(now_ms())) {
         return;
     }
-    TELLS_UNTIL_MS.set(now_ms() + STATS_ROUTER_MS + STATS_LOOK_MS);
-    let (env, until_ms) = (env.clone(), now_ms() + STATS_ROUTER_MS);
+    let env = env.clone();
     context.wait_until(async move {
-        while with(|router| router.counted.has_news()) && now_ms() < until_ms {
+        loop {
             Delay::from(Duration::from_millis(STATS_LOOK_MS)).await;
-            let reports = with(|router| router.counted.look(now_ms()));
-            join_all(reports.into_iter().map(|(app, report)| tell_one(&env, app, report))).await;
+            let due = with(|router| router.reports.due(now_ms()));
+            join_all(due.iter().map(|call| tell_one(&env, call))).await;
+            if !with(|router| router.reports.goes_on(now_ms())) {
+                return;
+            }
         }
-        TELLS_UNTIL_MS.set(0);
     });
 }
 
-async fn tell_one(env: &Env, app: AppId, report: Report) {
-    let (minute, reporter) = (report.minute, LIFE.with(Clone::clone));
-    let call = AppCall { app, request: AppRequest::Report { reporter, report: report.into() } };
-    let taken = taken(&calls::ask_app(env, &call).await);
-    with(|router| router.counted.told(&call.app, minute, taken));
+async fn tell_one(env: &Env, call: &AppCall) {
+    let answer = calls::ask_app(env, call).await;
+    with(|router| router.reports.told(call, &answer));
 }
 
 async fn find_apps(env: &Env, ids: &[AppId], address: &str) -> Answer<Apps> {

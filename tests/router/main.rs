@@ -1,7 +1,8 @@
-//! The router: who is let in, by which object, and how others are told.
+//! The router: who is let in, by which object, how others are told, and what is reported.
 
 mod placing;
 mod refusing;
+mod reporting;
 mod routes;
 mod ways;
 mod world;

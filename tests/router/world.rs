@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use courtside::auth::{ApprovedToken, Apps, Identity, KeyName, Operators, Secret};
 use courtside::http::{Reply, Request};
-use courtside::limits::SHORT_SECRET_MIN_BYTES;
+use courtside::limits::{SHORT_SECRET_MIN_BYTES, STATS_QUIET_MS};
 use courtside::model::name::AppId;
 use courtside::protocol::Encoded;
 use courtside::protocol::mqtt::gate::{Gate, Step as Passed};
@@ -60,7 +60,7 @@ impl World {
     pub fn new() -> World {
         let apps = Ok(Rc::new(apps()));
         World {
-            router: Router::default(),
+            router: Router::new("life".to_owned()),
             deployment: Deployment { apps, makes_apps: true, is_stopping: false, room: Room::ForAll },
             now_ms: NOW_MS,
             made: Box::new(|_| Ok(AppResponse::Config(None))),
@@ -109,7 +109,7 @@ impl World {
 
     /// Connections that were refused so far and not reported yet: the app that each counts for.
     pub fn refused_of(&mut self) -> Vec<AppId> {
-        self.router.counted.look(self.now_ms + 5_000).into_iter().map(|(app, _)| app).collect()
+        self.router.reports.due(self.now_ms + STATS_QUIET_MS).into_iter().map(|call| call.app).collect()
     }
 }
 
