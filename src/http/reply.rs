@@ -24,7 +24,7 @@ pub struct Reply {
 }
 
 /// Says which error the body has.
-pub const ERROR_CODE: &str = "X-Ably-ErrorCode";
+const ERROR_CODE: &str = "X-Ably-ErrorCode";
 
 const EXPOSED_HEADERS: &str = "Link, X-Ably-ErrorCode, X-Ably-ErrorMessage, X-Ably-ServerId, Content-Length";
 const ALLOWED_METHODS: &str = "GET, POST, PUT, PATCH, DELETE, OPTIONS";
@@ -59,6 +59,12 @@ impl Browser {
 const PREFLIGHT_MAX_AGE_S: &str = "86400";
 
 impl Reply {
+    /// That of the error that it has, if it has one.
+    pub fn code(&self) -> Option<u32> {
+        let code = self.headers.iter().find(|(name, _)| *name == ERROR_CODE);
+        code.and_then(|(_, code)| code.parse().ok())
+    }
+
     /// The answer to OPTIONS, whatever the path: it says nothing that depends on it.
     pub fn preflight() -> Reply {
         let headers = vec![

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::reply::{Browser, ERROR_CODE, Reply};
+use super::reply::{Browser, Reply};
 use crate::model::trace::Trace;
 use crate::protocol::agent;
 use crate::rpc::placement::Region;
@@ -96,9 +96,10 @@ impl Request {
     /// else's.
     pub fn failure(&self, reply: &Reply) -> Option<Value> {
         let trace = self.trace().filter(|_| reply.status >= 500)?;
-        let code = reply.headers.iter().find(|(name, _)| *name == ERROR_CODE).map(|(_, code)| code.as_str());
-        Some(json!({ "event": "request failed", "method": self.method, "status": reply.status, "code": code,
-                     "traceId": trace.id() }))
+        Some(
+            json!({ "event": "request failed", "method": self.method, "status": reply.status, "code": reply.code().map(|code| code.to_string()),
+                     "traceId": trace.id() }),
+        )
     }
 
     /// Of the body, without parameters; empty when the client does not say.

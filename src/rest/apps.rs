@@ -14,6 +14,7 @@ use crate::model::name::AppId;
 use crate::rpc::{Answer, AppCall, AppRequest, AppResponse, ChannelCall, Outcome, Response};
 
 /// Who may make apps.
+#[derive(Clone)]
 pub enum Admin {
     /// Nobody: there are the deployment's own apps and no others.
     Closed,

@@ -1,6 +1,6 @@
 //! The REST API as plain values: a [`Request`] goes in, a [`Step`] comes out, and no socket, clock or storage is in
-//! sight. The shell reads HTTP into a request, performs the calls that a step asks for, hands their answers back and
-//! writes the [`Reply`] (protocol.md § 12).
+//! sight. The [`router`](crate::router) leads a request through them, and the shell performs the calls that a step asks
+//! for (protocol.md § 12).
 //!
 //! ```text
 //! body_bound(request) ──▶ Reply, or how much of its body begin() needs

@@ -3,12 +3,14 @@
 //! [`object`](crate::object) say: what the platform runs is what tests run.
 //!
 //! `route` tells requests apart, `entering` lets in a `client`, `refusal` tells one that is not let in, and `directory`
-//! finds apps, as far as the `deployment` has any or lets them be made; `reports` tells them what was counted.
+//! finds apps, as far as the `deployment` has any or lets them be made. `exchange` is a request to the REST API, and
+//! `reports` tell apps what was counted.
 
 mod client;
 mod deployment;
 mod directory;
 mod entering;
+mod exchange;
 mod refusal;
 mod reports;
 mod route;
@@ -17,10 +19,12 @@ pub use client::Client;
 pub use deployment::{Deployment, Room};
 pub use directory::{Directory, Found, Search};
 pub use entering::{Destination, Handover, Journey, Knock, Step, read_header};
+pub use exchange::{Asking, Exchange, Next};
 pub use refusal::Refusal;
 use reports::Reports;
 pub use route::{Route, Way};
 
+use crate::app::Unbanned;
 use crate::auth::Attempts;
 use crate::base::rate::Buckets;
 use crate::error::ErrorInfo;
@@ -32,13 +36,14 @@ use crate::rpc::placement::LoadMap;
 pub struct Router {
     pub directory: Directory,
     /// Wrong secrets, as this isolate saw them. An address usually comes to the same one.
-    pub attempts: Attempts,
+    attempts: Attempts,
     pub reports: Reports,
     addresses: Addresses,
     /// Addresses whose clients were told by a WebSocket why they are not let in.
     told: Buckets<String>,
     /// Objects that refused a connection lately.
     load_map: LoadMap,
+    unbanned: Unbanned,
 }
 
 /// When something happens, and what the deployment says then.
@@ -58,6 +63,7 @@ impl Router {
             addresses: Addresses::default(),
             told: Buckets::new(REFUSED_SOCKETS, WRONG_SECRETS_MAX_KEYS),
             load_map: LoadMap::default(),
+            unbanned: Unbanned::default(),
         }
     }
 

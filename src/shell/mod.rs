@@ -13,7 +13,6 @@
 mod alarm;
 mod app_object;
 mod app_storage;
-mod asking;
 mod callers;
 mod calls;
 mod config;

@@ -7,20 +7,19 @@ use futures_util::StreamExt;
 use futures_util::future::{Either, join_all, select};
 use wasm_bindgen::{JsCast, JsValue};
 use worker::worker_sys::web_sys::{Request as RawRequest, Response as RawResponse};
-use worker::{ByteStream, Context, Delay, Env, Headers, Response, Result, WebSocketPair, console_error, event};
+use worker::{
+    ByteStream, Context, Delay, Env, Headers, Response, Result, WebSocketPair, console_error, console_log, event,
+};
 
 use super::platform::{self, Socket, now_ms, random_bytes, random_id};
-use super::{asking, calls, config};
-use crate::auth::Apps;
+use super::{calls, config};
 use crate::http::uploads::{Body, Bound, Uploads};
 use crate::http::{self, Reply};
 use crate::limits::STATS_LOOK_MS;
-use crate::model::name::AppId;
 use crate::protocol::Encoded;
-use crate::rest::{self, Step};
-use crate::router::{self, Client, Found, Moment, Refusal, Route, Router, Search, Way};
+use crate::rest::Step;
+use crate::router::{self, Client, Exchange, Moment, Next, Refusal, Route, Router, Way};
 use crate::rpc::{Answer, AppCall};
-use crate::stats::requests::Answered;
 
 thread_local! {
     static UPLOADS: Uploads = Uploads::default();
@@ -73,64 +72,67 @@ async fn respond(arrival: Arrival, env: &Env) -> Result<RawResponse> {
     if is_socket { Ok(response) } else { platform::with_headers(response, &browser.headers()) }
 }
 
-/// A REST request, which is counted.
+/// A REST request: the router says what to do, step by step.
 async fn rest(Arrival { raw, head }: Arrival, env: &Env) -> Result<Response> {
-    let (named, is_for_token) = (rest::apps_named(&head), rest::is_for_token(&head));
-    let apps = match with(|router| router.take(&head.address, now_ms())) {
-        Ok(()) => find_apps(env, &named, &head.address).await.and_then(|found| match rest::is_of_deployment(&head) {
-            true => config::deployment(env).serving().map(|apps| Apps::of(apps.iter().chain(found.iter()).cloned())),
-            false => Ok(found),
-        }),
-        Err(error) => Err(error),
-    };
-    let app = named.into_iter().find(|id| apps.as_ref().is_ok_and(|apps| apps.get(id).is_some()));
-    let response = match apps {
-        Ok(apps) => exchange(&raw, head, env, &apps).await,
-        Err(error) => refuse_unread(&raw, http::refuse(&head, &error)).await,
-    }?;
-    let code = response.headers().get("x-ably-errorcode")?.and_then(|code| code.parse().ok());
-    let answered = Answered { is_for_token, status: response.status_code(), code };
-    with(|router| router.reports.counted.answered(app.as_ref(), answered, now_ms()));
-    Ok(response)
-}
-
-/// The core says what to do, step by step.
-async fn exchange(raw: &RawRequest, mut request: http::Request, env: &Env, apps: &Apps) -> Result<Response> {
-    let (admin, random) = (config::admin(env), random_bytes());
-    let bound = with(|Router { attempts, .. }| {
-        rest::body_bound(&request, &mut rest::Context { apps, attempts, admin: &admin, now_ms: now_ms(), random })
-    });
-    let body = match bound {
-        Ok(bound) => read_body(raw, bound, &request.address).await?,
-        Err(reply) => return refuse_unread(raw, reply).await,
-    };
-    let (bytes, _held) = match body {
-        Ok(body) => body.split(),
-        Err(error) => return write_reply(http::refuse(&request, &error)),
-    };
-    request.body = bytes;
-    let now_ms = now_ms();
-    let mut step = with(|Router { attempts, .. }| {
-        rest::begin(&request, rest::Context { apps, attempts, admin: &admin, now_ms, random })
-    });
+    let exchange = Exchange::new(head, config::admin(env), random_bytes());
+    let mut next = decide(env, |router, moment| router.request(exchange, moment));
+    let mut _held = None;
     loop {
-        step = match step {
-            Step::Reply(reply) => {
-                request.failure(&reply).iter().for_each(|line| console_error!("{line}"));
+        next = match next {
+            Next::Find(calls, exchange) => {
+                let answers = join_all(calls.iter().map(|call| calls::ask_app(env, call))).await;
+                with(|router| router.found_all(exchange, answers, now_ms()))
+            }
+            Next::Read(bound, exchange) => {
+                let body = match read_body(&raw, bound, exchange.address()).await?.map(Body::split) {
+                    Ok((bytes, held)) => {
+                        _held = Some(held);
+                        Ok(bytes)
+                    }
+                    Err(error) => Err(error),
+                };
+                with(|router| router.read(exchange, body, now_ms()))
+            }
+            Next::Perform(step, exchange) => {
+                let step = perform(env, step).await;
+                with(|router| router.go_on(step, exchange, now_ms()))
+            }
+            Next::Ask(call, asking) => {
+                let answer = calls::ask_app(env, &call).await;
+                with(|router| router.asked(&call, asking, answer, now_ms()))
+            }
+            Next::Note(line, next) => {
+                console_log!("{line}");
+                *next
+            }
+            Next::Answer(reply, exchange) => {
+                note_answered(&exchange, &reply);
                 return write_reply(reply);
             }
-            Step::Calls(calls, then) => {
-                then.answered(join_all(calls.iter().map(|call| calls::ask_channel(env, call))).await)
-            }
-            Step::Identify(asking, then) => then.answered(calls::identify(env, &asking.relays, &asking.key).await),
-            Step::Ask(call, then) => then.answered(asking::ask(env, &call, request.trace()).await),
-            Step::Inspect(questions, then) => then.answered(
-                join_all(questions.iter().map(|(relay, inspection)| calls::inspect(env, relay, inspection))).await,
-            ),
-            Step::Survey(calls, then) => {
-                then.answered(join_all(calls.iter().map(|call| calls::ask_app(env, call))).await)
+            Next::Refuse(reply, exchange) => {
+                note_answered(&exchange, &reply);
+                return refuse_unread(&raw, reply).await;
             }
         };
+    }
+}
+
+fn note_answered(exchange: &Exchange, reply: &Reply) {
+    let failure = with(|router| router.answered(exchange, reply, now_ms()));
+    failure.iter().for_each(|line| console_error!("{line}"));
+}
+
+async fn perform(env: &Env, step: Step) -> Step {
+    match step {
+        Step::Reply(_) | Step::Ask(..) => step,
+        Step::Calls(calls, then) => {
+            then.answered(join_all(calls.iter().map(|call| calls::ask_channel(env, call))).await)
+        }
+        Step::Identify(asking, then) => then.answered(calls::identify(env, &asking.relays, &asking.key).await),
+        Step::Inspect(questions, then) => then.answered(
+            join_all(questions.iter().map(|(relay, inspection)| calls::inspect(env, relay, inspection))).await,
+        ),
+        Step::Survey(calls, then) => then.answered(join_all(calls.iter().map(|call| calls::ask_app(env, call))).await),
     }
 }
 
@@ -155,26 +157,6 @@ fn tell_counts(env: &Env, context: &Context) {
 async fn tell_one(env: &Env, call: &AppCall) {
     let answer = calls::ask_app(env, call).await;
     with(|router| router.reports.told(call, &answer));
-}
-
-async fn find_apps(env: &Env, ids: &[AppId], address: &str) -> Answer<Apps> {
-    // Even for a request that names no app: a deployment that is not set up says so to everyone.
-    config::deployment(env).serving()?;
-    let found: Vec<_> = join_all(ids.iter().map(|id| find(env, id, address))).await;
-    let found: Vec<_> = found.into_iter().collect::<std::result::Result<_, _>>()?;
-    Ok(Apps::of(found.into_iter().flatten().map(|found| found.app)))
-}
-
-async fn find(env: &Env, id: &AppId, address: &str) -> Answer<Option<Found>> {
-    let search =
-        decide(env, |router, Moment { deployment, now_ms }| router.directory.find(id, address, deployment, now_ms));
-    match search? {
-        Search::Over(found) => Ok(found),
-        Search::Ask(call) => {
-            let answer = calls::ask_app(env, &call).await;
-            with(|router| router.directory.learn(id, answer, now_ms()))
-        }
-    }
 }
 
 /// A body, as far as it may be kept; see [`Uploads`].

@@ -3,7 +3,7 @@
 use courtside::error::Code;
 use courtside::http::Reply;
 use courtside::limits::BATCH_BODY_MAX_BYTES;
-use courtside::rest::Step;
+use courtside::router::Next;
 use serde_json::{Value, json};
 
 use crate::world::{World, get, post};
@@ -81,5 +81,5 @@ fn batches_are_bounded() {
 #[test]
 fn a_batch_of_which_nothing_can_be_done_makes_no_call() {
     let request = post("/messages", r#"{"channels":":a","messages":{}}"#).request;
-    assert!(matches!(World::new().begin(&request), Step::Reply(Reply { status: 201, .. })));
+    assert!(matches!(World::new().begin(&request), Next::Answer(Reply { status: 201, .. }, _)));
 }

@@ -84,8 +84,7 @@ fn an_edit_is_answered_as_it_was_though_another_follows_at_once() {
     let (serial, _) = sent(&mut world, "hi");
     let edit = |text: &str| by("ann", "PUT", &format!("/messages/{serial}"), json!({"message": {"text": text}}));
     let slow = world.begin(&edit("first").request);
-    // Whether its client is banned, and then the edit.
-    let slow = world.step(slow);
+    // The edit: that no client is banned is known.
     let slow = world.step(slow);
     let fast = world.send(edit("second"));
     let slow = Exchanged::of(world.finish(slow));

@@ -4,6 +4,7 @@ use courtside::error::Code;
 use courtside::http::percent;
 use courtside::limits::{HISTORY_MAX_LIMIT, RETENTION_MS};
 use courtside::rest::Step;
+use courtside::router::Next;
 use courtside::rpc::Request as Call;
 
 use crate::world::{NOW_MS, World, get};
@@ -189,7 +190,7 @@ fn the_longest_page_has_its_limit() {
 #[test]
 fn calls_go_to_the_channel_that_owns_the_name_with_its_rules() {
     let asked = get("/channels/%5B%3Frewind%3D1%5Dkept:c/messages").request;
-    let Step::Calls(calls, _) = World::new().begin(&asked) else { panic!("history is a call") };
+    let Next::Perform(Step::Calls(calls, _), _) = World::new().begin(&asked) else { panic!("history is a call") };
     assert_eq!(calls[0].to.object_name(), "demo/kept:c");
     assert!(calls[0].rules.retention_ms > RETENTION_MS);
     assert!(matches!(&calls[0].request, Call::History(query) if query.limit == 100 && !query.forwards));

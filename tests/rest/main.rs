@@ -1,6 +1,7 @@
 //! REST against real channels: requests as values, channels and apps on stores in memory.
 
 mod apps;
+mod asking;
 mod bans;
 mod batches;
 mod chat;

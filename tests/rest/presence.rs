@@ -8,6 +8,7 @@ use courtside::model::name::ChannelName;
 use courtside::model::node;
 use courtside::protocol::inbound::InboundMessage;
 use courtside::rest::Step;
+use courtside::router::Next;
 use courtside::rpc::{Lease, Publish, PublishKey, RelayName, Request as Call, Submission};
 use serde_json::{Value, json};
 
@@ -26,7 +27,8 @@ fn act(world: &mut World, connection_id: &str, msg_serial: u64, events: Value) {
         by: Source::SERVER,
         content: Submission::Presence { lease, updates },
     };
-    let Step::Calls(calls, _) = world.begin(&get("/channels/room/presence").request) else { panic!("not a call") };
+    let asked = get("/channels/room/presence").request;
+    let Next::Perform(Step::Calls(calls, _), _) = world.begin(&asked) else { panic!("not a call") };
     let mut call = calls.into_iter().next().unwrap();
     assert_eq!(call.to.channel, ChannelName::parse("room").unwrap());
     call.request = Call::Publish(vec![publish]);

@@ -9,6 +9,7 @@ use courtside::protocol::Encoded;
 use courtside::relay::session::Opening;
 use courtside::relay::{Effect, SocketId};
 use courtside::rest::Step;
+use courtside::router::Next;
 use courtside::rpc::{Response, Subscribed};
 use serde_json::{Value, json};
 
@@ -221,9 +222,8 @@ fn an_empty_id_is_none() {
 #[test]
 fn a_call_that_is_repeated_publishes_once() {
     let mut world = World::new();
-    let Step::Calls(calls, _) = world.begin(&post("/channels/c/messages", r#"{"name":"a"}"#).request) else {
-        panic!("a publish is a call")
-    };
+    let asked = post("/channels/c/messages", r#"{"name":"a"}"#);
+    let Next::Perform(Step::Calls(calls, _), _) = world.begin(&asked.request) else { panic!("a publish is a call") };
     for _ in 0..3 {
         world.call(calls[0].clone()).unwrap();
     }
@@ -262,7 +262,8 @@ fn ephemeral_messages_are_not_history() {
 #[test]
 fn a_channel_that_fails_is_the_answer() {
     let failed = |answers: Vec<Result<Response, ErrorInfo>>| {
-        let Step::Calls(_, then) = World::new().begin(&post("/channels/c/messages", "{}").request) else {
+        let asked = post("/channels/c/messages", "{}");
+        let Next::Perform(Step::Calls(_, then), _) = World::new().begin(&asked.request) else {
             panic!("a publish is a call")
         };
         let Step::Reply(reply) = then.answered(answers) else { panic!("the answer is complete") };

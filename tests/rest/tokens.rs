@@ -1,7 +1,7 @@
 //! From a token request to a token.
 
 use courtside::error::Code;
-use courtside::rest::Step;
+use courtside::router::Next;
 use serde_json::json;
 
 use crate::push::{SUBSCRIPTIONS, registered};
@@ -80,7 +80,9 @@ fn a_token_that_is_over_is_renewed_though_a_device_shows_beside_it_who_it_is() {
 fn a_nonce_that_cannot_be_checked_issues_nothing() {
     let fields = signed_token_request("demo.full", "local-only");
     let request = post("/keys/demo.full/requestToken", &json!(fields).to_string()).anonymous().request;
-    let Step::Ask(_, then) = World::new().begin(&request) else { panic!("a signed request has a nonce") };
-    let Step::Reply(reply) = then.answered(Err(Code::Internal.into())) else { panic!("the answer is complete") };
+    let mut world = World::new();
+    let Next::Ask(call, asking) = world.begin(&request) else { panic!("a signed request has a nonce") };
+    let next = world.router.asked(&call, asking, Err(Code::Internal.into()), world.now_ms);
+    let Next::Answer(reply, _) = next else { panic!("the answer is complete") };
     assert_eq!(reply.status, 500);
 }

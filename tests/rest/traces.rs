@@ -71,6 +71,7 @@ fn the_log_names_the_trace_of_a_request_that_failed_and_nothing_else_of_it() {
     let asked = traced(post("/channels/secret/messages", "{}"), TRACE);
     let reply = world.exchange(&asked.request);
     let line = asked.request.failure(&reply).expect("it is the server's fault");
+    assert_eq!(world.log, [line.to_string()]);
     let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
     let (status, code) = (reply.status, line["code"].clone());
     assert_eq!(

@@ -3,6 +3,7 @@
 use courtside::error::Code;
 use courtside::limits::{RETENTION_MS, RETENTION_SLACK_MS, WAITING_READERS_MAX};
 use courtside::rest::Step;
+use courtside::router::Next;
 use courtside::rpc::Request as Call;
 
 use crate::world::{Asked, NOW_MS, World, get, post};
@@ -168,7 +169,7 @@ fn nobody_waits_longer_than_the_token_lives() {
     let reply = world.send(post("/keys/demo.full/requestToken", r#"{"keyName":"demo.full","ttl":5000}"#));
     let asked = reads().anonymous().query("access_token", reply.json["token"].as_str().unwrap());
     world.now_ms += 1_000;
-    let Step::Calls(calls, _) = world.begin(&asked.request) else { panic!("refused") };
+    let Next::Perform(Step::Calls(calls, _), _) = world.begin(&asked.request) else { panic!("refused") };
     let Call::History(query) = &calls[0].request else { panic!("{calls:?}") };
     assert_eq!(query.wait_ms, Some(4_000));
 }

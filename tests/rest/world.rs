@@ -5,8 +5,7 @@ use std::rc::Rc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use courtside::app;
-use courtside::auth::{App, Apps, Attempts, Secret};
+use courtside::auth::{App, Apps, Secret};
 use courtside::error::Code;
 use courtside::http::{Headers, Reply, Request, percent};
 use courtside::limits::SHORT_SECRET_MIN_BYTES;
@@ -14,7 +13,8 @@ use courtside::model::name::AppId;
 use courtside::object::{self, AppHost, CallerId, Question, Reply as Replied, Settings, Timer};
 use courtside::relay::Relay;
 use courtside::relay::bounds::Bounds;
-use courtside::rest::{Admin, Context, Continuation, Step, begin, body_bound};
+use courtside::rest::{Admin, Continuation, Step};
+use courtside::router::{Deployment, Exchange, Moment, Next, Room, Router};
 use courtside::rpc::{Address, Answer, AppCall, AppResponse, ChannelCall, RelayName, Response};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
@@ -63,7 +63,11 @@ pub struct World {
     /// The app can't be reached by channels.
     pub is_app_lost: bool,
     configured: Rc<Apps>,
-    attempts: Attempts,
+    pub router: Router,
+    /// What the log says.
+    pub log: Vec<String>,
+    /// What apps were asked, in order.
+    pub app_calls: Vec<AppCall>,
     apps: BTreeMap<AppId, AppHost<AppMemory>>,
     channels: BTreeMap<Address, Host>,
     requests: u8,
@@ -79,7 +83,7 @@ pub struct World {
 /// A reader that waits.
 pub struct Waiting {
     caller: CallerId,
-    then: Option<Continuation<Vec<Answer<Response>>>>,
+    then: Option<(Continuation<Vec<Answer<Response>>>, Exchange)>,
 }
 
 impl World {
@@ -93,7 +97,9 @@ impl World {
             is_broken: false,
             is_app_lost: false,
             configured: apps,
-            attempts: Attempts::default(),
+            router: Router::new("router".to_owned()),
+            log: Vec::new(),
+            app_calls: Vec::new(),
             apps: BTreeMap::new(),
             channels: BTreeMap::new(),
             requests: 0,
@@ -104,31 +110,41 @@ impl World {
         }
     }
 
-    pub fn begin(&mut self, request: &Request) -> Step {
+    /// Goes on until something is to be done for it.
+    pub fn begin(&mut self, request: &Request) -> Next {
+        match self.seek(request) {
+            Next::Read(bound, exchange) => {
+                let body = request.body.iter().copied().take(bound.max_bytes + 1).collect();
+                self.router.read(exchange, Ok(body), self.now_ms)
+            }
+            next => next,
+        }
+    }
+
+    fn seek(&mut self, request: &Request) -> Next {
         let random = [self.requests; 32];
         self.requests = self.requests.wrapping_add(1);
-        let apps = self.known();
-        let (attempts, admin, now_ms) = (&mut self.attempts, &self.admin, self.now_ms);
-        let mut read = Request { body: Vec::new(), ..request.clone() };
-        let bound = body_bound(&read, &mut Context { apps: &apps, attempts: &mut *attempts, admin, now_ms, random });
-        match bound {
-            Ok(bound) => read.body = request.body.iter().copied().take(bound.max_bytes + 1).collect(),
-            Err(reply) => return Step::Reply(reply),
+        let head = Request { body: Vec::new(), ..request.clone() };
+        let makes_apps = !self.admin.is_closed();
+        let apps = Ok(self.configured.clone());
+        let deployment = Deployment { apps, makes_apps, is_stopping: false, room: Room::ForAll };
+        let moment = Moment { deployment: &deployment, now_ms: self.now_ms };
+        match self.router.request(Exchange::new(head, self.admin.clone(), random), moment) {
+            Next::Find(calls, exchange) => {
+                let answers = calls.into_iter().map(|call| self.ask(call)).collect();
+                self.router.found_all(exchange, answers, self.now_ms)
+            }
+            next => next,
         }
-        begin(&read, Context { apps: &apps, attempts, admin, now_ms, random })
     }
 
     /// How much of its body is read, or why none of it is.
     pub fn reads(&mut self, asked: &Asked) -> Result<usize, u32> {
-        let apps = self.known();
-        let (attempts, admin, now_ms) = (&mut self.attempts, &self.admin, self.now_ms);
-        let mut context = Context { apps: &apps, attempts, admin, now_ms, random: [0; 32] };
-        let code = |reply: Reply| reply.headers.iter().find(|(name, _)| *name == "X-Ably-ErrorCode").unwrap().1.parse();
-        body_bound(&asked.request, &mut context).map(|bound| bound.max_bytes).map_err(|reply| code(reply).unwrap())
-    }
-
-    fn known(&self) -> Apps {
-        Apps::of(self.configured.iter().cloned().chain(self.apps.values().filter_map(made)))
+        match self.seek(&asked.request) {
+            Next::Read(bound, _) => Ok(bound.max_bytes),
+            Next::Refuse(reply, _) => Err(reply.code().unwrap()),
+            _ => unreachable!("nothing else comes before"),
+        }
     }
 
     /// From now on apps can be made by who presents this.
@@ -141,35 +157,50 @@ impl World {
         Exchanged::of(self.exchange(&asked.request))
     }
 
-    /// What the shell does.
     pub fn exchange(&mut self, request: &Request) -> Reply {
-        let step = self.begin(request);
-        self.finish(step)
+        let next = self.begin(request);
+        self.finish(next)
     }
 
-    pub fn finish(&mut self, mut step: Step) -> Reply {
+    pub fn finish(&mut self, mut next: Next) -> Reply {
         loop {
-            step = match step {
-                Step::Reply(reply) => return reply,
+            next = match next {
+                Next::Answer(reply, exchange) | Next::Refuse(reply, exchange) => {
+                    let failure = self.router.answered(&exchange, &reply, self.now_ms);
+                    self.log.extend(failure.map(|line| line.to_string()));
+                    return reply;
+                }
                 other => self.step(other),
             }
         }
     }
 
-    /// What follows from a step, which is no reply.
-    pub fn step(&mut self, step: Step) -> Step {
+    /// Does what is to be done next, which is not to answer.
+    pub fn step(&mut self, next: Next) -> Next {
+        match next {
+            Next::Ask(call, asking) => {
+                let answer = self.ask(call.clone());
+                self.router.asked(&call, asking, answer, self.now_ms)
+            }
+            Next::Note(line, next) => {
+                self.log.push(line);
+                *next
+            }
+            Next::Perform(step, exchange) => {
+                let step = self.perform(step);
+                self.router.go_on(step, exchange, self.now_ms)
+            }
+            other => other,
+        }
+    }
+
+    fn perform(&mut self, step: Step) -> Step {
         match step {
-            Step::Reply(_) => step,
+            Step::Reply(_) | Step::Ask(..) => step,
             Step::Calls(calls, then) => then.answered(calls.into_iter().map(|call| self.call(call)).collect()),
             Step::Identify(asking, then) => {
                 self.asked = asking.relays.iter().map(RelayName::to_string).collect();
                 then.answered(self.relay.identify(&asking.key))
-            }
-            Step::Ask(call, then) => {
-                let others = [call.listing(), call.copy()];
-                let answer = self.ask(call);
-                others.into_iter().flatten().filter(|_| answer.is_ok()).for_each(|other| drop(self.ask(other)));
-                then.answered(answer)
             }
             Step::Inspect(questions, then) => {
                 let answer = |(_, question)| Some(self.relay.inspect(question, self.now_ms).0);
@@ -180,6 +211,7 @@ impl World {
     }
 
     pub fn ask(&mut self, call: AppCall) -> Answer<AppResponse> {
+        self.app_calls.push(call.clone());
         let settings = Settings { apps: Ok(self.configured.clone()), bounds: Bounds::default() };
         let new = || AppHost::new(settings, AppMemory::default());
         let app = self.apps.entry(call.app.clone()).or_insert_with(new);
@@ -188,22 +220,22 @@ impl World {
 
     /// A reader that finds nothing, and waits.
     pub fn wait(&mut self, asked: Asked) -> Waiting {
-        let mut step = self.begin(&asked.request);
-        while let Step::Ask(call, then) = step {
-            step = then.answered(self.ask(call));
+        let mut next = self.begin(&asked.request);
+        while let Next::Ask(..) = next {
+            next = self.step(next);
         }
-        let Step::Calls(mut calls, then) = step else { panic!("refused") };
+        let Next::Perform(Step::Calls(mut calls, then), exchange) = next else { panic!("refused") };
         let caller = self.make(calls.pop().expect("a call"));
         assert_eq!(self.answers.get(&caller), None);
-        Waiting { caller, then: Some(then) }
+        Waiting { caller, then: Some((then, exchange)) }
     }
 
     /// What a reader was given, if it waits no more.
     pub fn given(&mut self, waiting: &mut Waiting) -> Option<Exchanged> {
         let page = self.answers.remove(&waiting.caller)?;
-        let then = waiting.then.take().expect("a reader is answered once");
-        let step = then.answered(vec![page]);
-        Some(Exchanged::of(self.finish(step)))
+        let (then, exchange) = waiting.then.take().expect("a reader is answered once");
+        let next = self.router.go_on(then.answered(vec![page]), exchange, self.now_ms);
+        Some(Exchanged::of(self.finish(next)))
     }
 
     /// Alarms ring that are due.
@@ -302,12 +334,6 @@ impl World {
             visit(&page);
         }
     }
-}
-
-/// An app that was made by a request, and not ended.
-fn made(host: &AppHost<AppMemory>) -> Option<Rc<App>> {
-    let config = host.store().config.as_deref().filter(|config| !config.is_empty())?;
-    Some(Rc::new(app::configuration(config).unwrap()))
 }
 
 fn channel(app: Rc<App>, address: Address, life: u64) -> Host {
