@@ -1,4 +1,4 @@
-//! The Worker: reads the URL, checks credentials, chooses the object. Keeps nothing.
+//! The Worker: asks the core's router what each request leads to, and does what that says.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -58,8 +58,8 @@ async fn fetch(raw: RawRequest, env: Env, context: Context) -> Result<RawRespons
 }
 
 async fn respond(arrival: Arrival, env: &Env) -> Result<RawResponse> {
-    let (route, is_socket) = (Route::of(&arrival.head), arrival.head.headers.ask_for_a_socket());
-    let browser = arrival.head.headers.browser();
+    let (route, headers) = (Route::of(&arrival.head), &arrival.head.headers);
+    let browser = (!headers.ask_for_a_socket()).then(|| headers.browser());
     let response = match route {
         Route::Page => return super::event::page(arrival, env).await.map(RawResponse::from),
         #[cfg(feature = "mqtt")]
@@ -69,7 +69,10 @@ async fn respond(arrival: Arrival, env: &Env) -> Result<RawResponse> {
         Route::Rest => rest(arrival, env).await?.into(),
         Route::Answered(reply) => write_reply(reply)?.into(),
     };
-    if is_socket { Ok(response) } else { platform::with_headers(response, &browser.headers()) }
+    match browser {
+        Some(browser) => platform::with_headers(response, &browser.headers()),
+        None => Ok(response),
+    }
 }
 
 /// A REST request: the router says what to do, step by step.
