@@ -72,6 +72,11 @@ impl Operators {
         ApprovedToken::of(self.key(app, reach), client_id, now_ms).lasting(ttl_ms).issue(random)
     }
 
+    /// The key of this name, if it is one that signs such tokens.
+    pub fn key_of(&self, name: &KeyName) -> Option<Key> {
+        name.reach().map(|reach| self.key(name.app(), reach))
+    }
+
     /// The key that signs those of an app. The MAC is over its name, and so over the app and the reach.
     pub(super) fn key(&self, app: &AppId, reach: Reach) -> Key {
         Key {

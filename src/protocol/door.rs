@@ -27,7 +27,7 @@ use super::outbound::Outbound;
 use super::pusher::Pusher;
 #[cfg(feature = "socketio")]
 use super::socketio::SocketIo;
-use crate::auth::{App, Credentials, Grant};
+use crate::auth::{App, Credentials, Grant, Operators};
 use crate::error::{Code, ErrorInfo};
 use crate::model::Format;
 use crate::model::name::ChannelName;
@@ -91,6 +91,7 @@ pub enum Heard {
 #[derive(Clone, Copy)]
 pub struct Setting<'a> {
     pub app: &'a App,
+    pub operators: Option<&'a Operators>,
     pub grant: &'a Grant,
     pub connection_id: &'a str,
     pub now_ms: u64,

@@ -17,8 +17,8 @@ impl Relay {
         let Some(session) = self.sessions.get_mut(&socket) else { return };
         let Session { door: Some(door), grant, key, attachments, .. } = session else { return };
         let (connection_id, is_attached) = (&*key.connection_id, &|name: &ChannelName| attachments.contains_key(name));
-        let (app, now_ms, memory) = (&self.app, self.now_ms, &self.door_bytes);
-        let setting = Setting { app, grant, connection_id, now_ms, memory, is_attached };
+        let (app, operators, now_ms, memory) = (&self.app, self.operators.as_ref(), self.now_ms, &self.door_bytes);
+        let setting = Setting { app, operators, grant, connection_id, now_ms, memory, is_attached };
         match Rc::make_mut(door).hear(bytes, came, setting) {
             Ok(heard) => heard.into_iter().for_each(|heard| self.do_heard(socket, heard)),
             Err(error) => self.fail(socket, &error),

@@ -101,6 +101,7 @@ proptest! {
                 let (memory, is_attached) = (Rc::default(), |_: &ChannelName| true);
                 let setting = Setting {
                     app: &app,
+                    operators: None,
                     grant: &grant,
                     connection_id: CONNECTION,
                     now_ms: NOW_MS,

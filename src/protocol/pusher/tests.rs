@@ -33,6 +33,7 @@ impl Client {
         let is_attached = |name: &ChannelName| self.attached.iter().any(|channel| channel == name.as_str());
         let setting = Setting {
             app: &self.app,
+            operators: None,
             grant: &grant,
             connection_id: SOCKET,
             now_ms: NOW_MS,

@@ -198,7 +198,8 @@ impl SocketIo {
             return Err(Code::TooManyChannels.into());
         }
         let grant = self.grant(&auth, setting)?;
-        let key = setting.app.key(&grant.key_name).ok_or(Code::BadCredentials)?;
+        let operators = setting.operators.and_then(|operators| operators.key_of(&grant.key_name));
+        let key = operators.as_ref().or_else(|| setting.app.key(&grant.key_name)).ok_or(Code::BadCredentials)?;
         let unique = format!("{} {}", setting.connection_id, setting.now_ms);
         let seal = Seal::of(&key.secret, &grant, &channel, unique);
         let from = auth.get("pid").and_then(Value::as_str);
@@ -232,7 +233,8 @@ impl SocketIo {
             return Ok(setting.grant.clone());
         }
         let presented = Presented { query: &query, ..Presented::default() };
-        let grant = Credentials::parse(&presented, Surface::Realtime)?.verify(Some(setting.app), setting.now_ms)?;
+        let credentials = Credentials::parse(&presented, Surface::Realtime)?.or_of(setting.operators);
+        let grant = credentials.verify(Some(setting.app), setting.now_ms)?;
         let (known, is_same) =
             (setting.grant, |known: &Grant| (&known.key_name, &known.client_id) == (&grant.key_name, &grant.client_id));
         match self.is_known && !is_same(known) {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::auth::{App, Grant};
+use crate::auth::{App, Grant, Operators, Reach, Secret};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{FRAME_MAX_BYTES, MESSAGE_MAX_BYTES, SOCKETIO_REFUSALS_MAX};
 use crate::model::flags::RESUMED;
@@ -17,6 +17,7 @@ const NOW_MS: u64 = 1_800_000_000_000;
 /// A door and whose it is, as a relay has them.
 struct Guest {
     app: App,
+    operators: Option<Operators>,
     grant: Grant,
     door: SocketIo,
     channels: Vec<String>,
@@ -33,7 +34,7 @@ impl Guest {
         let grant = Grant::of_nobody(app.id(), NOW_MS + 1_000);
         let mut door = SocketIo::new(app.id().clone(), false, true);
         assert!(text(door.tell(&frame(action::CONNECTED))).starts_with("0{\"sid\":\"demo."));
-        Guest { app, grant, door, channels: Vec::new(), connection_id: "conn" }
+        Guest { app, operators: None, grant, door, channels: Vec::new(), connection_id: "conn" }
     }
 
     fn hears(&mut self, bytes: &[u8], came: Format) -> Result<Vec<Heard>, ErrorInfo> {
@@ -41,6 +42,7 @@ impl Guest {
         let is_attached = |name: &ChannelName| channels.iter().any(|channel| channel == name.as_str());
         let setting = Setting {
             app: &self.app,
+            operators: self.operators.as_ref(),
             grant: &self.grant,
             connection_id: self.connection_id,
             now_ms: NOW_MS,
@@ -140,6 +142,22 @@ fn who_connects_attaches_once_it_is_known_who_it_is() {
     // Another namespace needs not say it again.
     let Inbound::Attach { channel, .. } = guest.connects("news", json!({})) else { panic!() };
     assert_eq!(channel, "news");
+}
+
+/// docs/protocol.md § 11.9.
+#[test]
+fn a_token_of_an_operator_is_good_for_a_connection() {
+    let operators = Operators::of(&Secret::presented("the admin token of this test"));
+    let mut guest = Guest::new();
+    let token = operators.issue(guest.app.id(), Reach::Channels, NOW_MS, [0; 8]).token;
+    let connect = format!("40{},{}", packet::namespace("chat"), json!({"token": token}));
+    let [Heard::Say(refused)] = &guest.says(&connect).unwrap()[..] else { panic!("there is no admin token") };
+    assert!(text(refused.clone()).contains("40143"));
+    guest.operators = Some(operators);
+    guest.connects("chat", json!({"token": token}));
+    guest.attached("chat", 0);
+    assert_eq!(guest.grant.key_name.to_string(), "demo.[console]");
+    guest.connects("news", json!({}));
 }
 
 #[test]
@@ -376,6 +394,7 @@ fn numbers_of_publishes_never_come_twice() {
             let is_attached = |_: &ChannelName| true;
             let setting = Setting {
                 app: &guest.app,
+                operators: None,
                 grant: &guest.grant,
                 connection_id,
                 now_ms: NOW_MS,
