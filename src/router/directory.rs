@@ -10,17 +10,17 @@ use crate::model::name::AppId;
 use crate::rpc::{Answer, AppCall, AppRequest, AppResponse};
 
 #[derive(Default)]
-pub struct Directory {
+pub(super) struct Directory {
     known: KnownApps,
 }
 
-pub struct Found {
+pub(super) struct Found {
     pub app: Rc<App>,
     /// Whether it is one of the deployment's own, which no request can end.
     pub is_configured: bool,
 }
 
-pub enum Search {
+pub(super) enum Search {
     /// What there is under this id.
     Over(Option<Found>),
     /// Its object must be asked, whose answer [`Directory::learn`] takes.

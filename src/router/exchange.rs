@@ -118,7 +118,7 @@ impl Router {
     }
 
     /// What the apps are asked that the request names and that are not known. Fails as [`Router::take`] does, and as
-    /// [`Directory::find`](super::Directory::find).
+    /// `Directory::find`.
     fn seek(&mut self, exchange: &mut Exchange, moment: Moment<'_>) -> Result<Vec<AppCall>, ErrorInfo> {
         let Moment { deployment, now_ms } = moment;
         let Exchange { request, named, sought, found, .. } = exchange;

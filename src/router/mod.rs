@@ -17,11 +17,9 @@ mod route;
 
 pub use client::Client;
 pub use deployment::{Deployment, Room};
-pub use directory::{Directory, Found, Search};
 pub use entering::{Destination, Handover, Journey, Knock, Step, read_header};
 pub use exchange::{Asking, Exchange, Next};
 pub use refusal::Refusal;
-use reports::Reports;
 pub use route::{Route, Way};
 
 use crate::app::Unbanned;
@@ -31,10 +29,12 @@ use crate::error::ErrorInfo;
 use crate::http::addresses::Addresses;
 use crate::limits::{REFUSED_SOCKETS, WRONG_SECRETS_MAX_KEYS};
 use crate::rpc::placement::LoadMap;
+use directory::Directory;
+use reports::Reports;
 
 /// What a router remembers.
 pub struct Router {
-    pub directory: Directory,
+    directory: Directory,
     /// Wrong secrets, as this isolate saw them. An address usually comes to the same one.
     attempts: Attempts,
     pub reports: Reports,
