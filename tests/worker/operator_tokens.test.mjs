@@ -2,7 +2,10 @@
 import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
 import test from 'node:test';
+import mqtt from 'mqtt';
+import { io } from 'socket.io-client';
 import { Heard, closed, connected, inState, realtime, rest } from './clients.mjs';
+import { addressOf } from './mqtt_clients.mjs';
 import { demoApps, startRuntime } from './runtime.mjs';
 
 const ADMIN_TOKEN = 'admin-token-of-this-test';
@@ -102,6 +105,19 @@ test('only the admin token gets one', async () => {
     }
   }
   assert.equal((await ask('POST', '/apps/nowhere/tokens')).status, 404);
+});
+
+test("the console's token is good for a connection of MQTT and of Socket.IO", async (t) => {
+  const { body: { token } } = await ask('POST', '/apps/demo/tokens', operator, { scope: 'channels' });
+  const mine = await mqtt.connectAsync(addressOf(runtime), { username: '', password: token, clientId: '', reconnectPeriod: 0 });
+  t.after(() => mine.endAsync(true));
+  const socket = io(`${runtime.url}/doors`, { query: { token }, forceNew: true, reconnection: false });
+  t.after(() => void socket.disconnect());
+  const connects = new Promise((resolve) => socket.once('connect', () => resolve(undefined)));
+  await Promise.all([mine.subscribeAsync('doors'), connects]);
+  const came = new Promise((resolve) => mine.once('message', (_, payload) => resolve(String(payload))));
+  socket.emit('said', 'by an operator');
+  assert.equal(await came, 'by an operator');
 });
 
 /** The reason why a token lets nobody in. @param {import('node:test').TestContext} t @param {string} token */
