@@ -12,7 +12,7 @@ use serde::Deserialize;
 use crate::auth::{ApprovedToken, Identity, Key, TokenDetails};
 use crate::error::{Code, ErrorInfo};
 use crate::http::{self, Reply, Request};
-use crate::intake::parameters::{self, Door};
+use crate::intake::parameters::{self, QueryOf};
 use crate::limits::{EVENT_MARK_BYTES, EVENT_NAME_MAX_CHARS, EVENT_SEAT_MAX_BYTES, EVENT_SEAT_MIN_BYTES};
 
 /// Where tokens are had.
@@ -61,7 +61,7 @@ fn token(request: &Request, key: &Key, now_ms: u64, random: [u8; 8]) -> Result<T
     if request.method != "POST" {
         return Err(Code::MethodNotAllowed.into());
     }
-    parameters::check(Door::Plain, &request.query, false)?;
+    parameters::check(QueryOf::Plain, &request.query, false)?;
     let wanted: Wanted = serde_json::from_slice(&request.body)
         .map_err(|_| Code::BadBody.because("the body must be {\"name\":\"…\",\"seat\":\"…\"} in JSON"))?;
     let client_id = format!("{}{SEPARATOR}{}", name(&wanted.name)?, mark(key, seat(&wanted.seat)?));

@@ -1,4 +1,4 @@
-//! Query parameters: which ones each door takes, and what they may say.
+//! Query parameters: which ones each request takes, and what they may say.
 //!
 //! A parameter is obeyed or refused, and never dropped in silence: a client that writes `rewnid=10` must learn of it.
 //! So the table also lists what SDKs are known to send and nothing here depends on. A client that says it is an SDK may
@@ -17,7 +17,7 @@ use crate::protocol;
 
 /// Where a query arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Door {
+pub enum QueryOf {
     Socket,
     Comet,
     Stream,
@@ -259,48 +259,48 @@ const STATS: Table = &[
 ];
 
 /// The parameters of a door for another protocol.
-pub fn at(door: &protocol::door::Door) -> Door {
+pub fn at(door: &protocol::door::Door) -> QueryOf {
     match door {
-        protocol::door::Door::Pusher(_) => Door::Pusher,
+        protocol::door::Door::Pusher(_) => QueryOf::Pusher,
         // Socket.IO's query is the application's, see `transport::engine`; MQTT has packets for what others say in one.
-        protocol::door::Door::SocketIo(_) | protocol::door::Door::Mqtt(_) => Door::Socket,
+        protocol::door::Door::SocketIo(_) | protocol::door::Door::Mqtt(_) => QueryOf::Socket,
     }
 }
 
-impl Door {
+impl QueryOf {
     /// From the most particular to the most general; the first that knows a name decides.
     const fn tables(self) -> [Table; 3] {
         match self {
-            Door::Socket => [SOCKET, CONNECTION, ANYWHERE],
-            Door::Comet => [COMET, CONNECTION, ANYWHERE],
-            Door::Pusher => [PUSHER, &[], &[]],
-            Door::PusherApi => [PUSHER_API, &[], &[]],
-            Door::Stream => [STREAM, &[], ANYWHERE],
-            Door::History => [HISTORY, REST, ANYWHERE],
-            Door::Publish => [PUBLISH, REST, ANYWHERE],
-            Door::Batch => [BATCH, REST, ANYWHERE],
-            Door::Operation => [OPERATION, REST, ANYWHERE],
-            Door::Versions => [VERSIONS, REST, ANYWHERE],
-            Door::Members => [MEMBERS, REST, ANYWHERE],
-            Door::MembersOfMany => [&[("channels", Read)], REST, ANYWHERE],
-            Door::Objects => [OBJECTS, REST, ANYWHERE],
-            Door::Annotations => [&[("limit", Read), ("cursor", Read)], REST, ANYWHERE],
-            Door::ClientSummary => [&[("forClientId", Read)], REST, ANYWHERE],
-            Door::Chat => [&[("idempotencyKey", Read)], REST, ANYWHERE],
-            Door::ChatHistory => [CHAT_HISTORY, REST, ANYWHERE],
-            Door::ChatReaction => [&[("type", Read), ("name", Read)], REST, ANYWHERE],
-            Door::Channels => [CHANNELS, REST, ANYWHERE],
-            Door::Token => [TOKEN, REST, ANYWHERE],
-            Door::PushDevices => [PUSH_DEVICES, REST, ANYWHERE],
-            Door::PushSubscriptions => [PUSH_SUBSCRIPTIONS, REST, ANYWHERE],
-            Door::PushChannels => [&[("limit", Read), ("cursor", Read)], REST, ANYWHERE],
-            Door::Push => [PUSH, REST, ANYWHERE],
-            Door::Stats => [STATS, REST, ANYWHERE],
-            Door::Connections => [CONNECTIONS, REST, ANYWHERE],
-            Door::Unban => [&[("clientId", Read), ("channel", Read)], REST, ANYWHERE],
-            Door::ForgetDead => [&[("channel", Read)], REST, ANYWHERE],
-            Door::Pages => [&[("limit", Read), ("cursor", Read)], REST, ANYWHERE],
-            Door::Plain => [&[], REST, ANYWHERE],
+            QueryOf::Socket => [SOCKET, CONNECTION, ANYWHERE],
+            QueryOf::Comet => [COMET, CONNECTION, ANYWHERE],
+            QueryOf::Pusher => [PUSHER, &[], &[]],
+            QueryOf::PusherApi => [PUSHER_API, &[], &[]],
+            QueryOf::Stream => [STREAM, &[], ANYWHERE],
+            QueryOf::History => [HISTORY, REST, ANYWHERE],
+            QueryOf::Publish => [PUBLISH, REST, ANYWHERE],
+            QueryOf::Batch => [BATCH, REST, ANYWHERE],
+            QueryOf::Operation => [OPERATION, REST, ANYWHERE],
+            QueryOf::Versions => [VERSIONS, REST, ANYWHERE],
+            QueryOf::Members => [MEMBERS, REST, ANYWHERE],
+            QueryOf::MembersOfMany => [&[("channels", Read)], REST, ANYWHERE],
+            QueryOf::Objects => [OBJECTS, REST, ANYWHERE],
+            QueryOf::Annotations => [&[("limit", Read), ("cursor", Read)], REST, ANYWHERE],
+            QueryOf::ClientSummary => [&[("forClientId", Read)], REST, ANYWHERE],
+            QueryOf::Chat => [&[("idempotencyKey", Read)], REST, ANYWHERE],
+            QueryOf::ChatHistory => [CHAT_HISTORY, REST, ANYWHERE],
+            QueryOf::ChatReaction => [&[("type", Read), ("name", Read)], REST, ANYWHERE],
+            QueryOf::Channels => [CHANNELS, REST, ANYWHERE],
+            QueryOf::Token => [TOKEN, REST, ANYWHERE],
+            QueryOf::PushDevices => [PUSH_DEVICES, REST, ANYWHERE],
+            QueryOf::PushSubscriptions => [PUSH_SUBSCRIPTIONS, REST, ANYWHERE],
+            QueryOf::PushChannels => [&[("limit", Read), ("cursor", Read)], REST, ANYWHERE],
+            QueryOf::Push => [PUSH, REST, ANYWHERE],
+            QueryOf::Stats => [STATS, REST, ANYWHERE],
+            QueryOf::Connections => [CONNECTIONS, REST, ANYWHERE],
+            QueryOf::Unban => [&[("clientId", Read), ("channel", Read)], REST, ANYWHERE],
+            QueryOf::ForgetDead => [&[("channel", Read)], REST, ANYWHERE],
+            QueryOf::Pages => [&[("limit", Read), ("cursor", Read)], REST, ANYWHERE],
+            QueryOf::Plain => [&[], REST, ANYWHERE],
         }
     }
 
@@ -322,16 +322,16 @@ impl Door {
 /// Whether every parameter of a query can be obeyed. `is_sdk` says that a header names the client an SDK; its query
 /// may.
 ///
-/// Fails with 40002 for a name that this door does not have, and with 40003 for a value that it does not allow, for one
+/// Fails with 40002 for a name that is not known there, and with 40003 for a value that it does not allow, for one
 /// that is read and stands twice with different values, and for one that has no effect here or on a filtered channel.
-pub fn check(door: Door, query: &[(String, String)], is_sdk: bool) -> Result<(), ErrorInfo> {
+pub fn check(query_of: QueryOf, query: &[(String, String)], is_sdk: bool) -> Result<(), ErrorInfo> {
     let is_sdk = is_sdk || ["agent", "lib"].iter().any(|name| value(query, name).is_some());
     for (index, (name, text)) in query.iter().enumerate() {
-        match door.rule(name) {
+        match query_of.rule(name) {
             Some(Ignored) => continue,
             Some(rule) => allow(rule, query, name, text)?,
             None if is_sdk => continue,
-            None => return Err(unknown(door, name)),
+            None => return Err(unknown(query_of, name)),
         }
         if query[..index].iter().any(|(earlier, other)| earlier == name && other != text) {
             return Err(refuse(name, "can be given only once"));
@@ -390,9 +390,9 @@ fn refuse(name: &str, why: &str) -> ErrorInfo {
     Code::BadParameter.because(["the parameter '", name, "' ", why].concat())
 }
 
-fn unknown(door: Door, name: &str) -> ErrorInfo {
+fn unknown(query_of: QueryOf, name: &str) -> ErrorInfo {
     let shown: String = name.chars().take(PARAMETER_SHOWN_MAX_CHARS).collect();
-    let text = ["there is no parameter '", &shown, "' here; there are ", &door.offered()].concat();
+    let text = ["there is no parameter '", &shown, "' here; there are ", &query_of.offered()].concat();
     Code::BadParameterName.because(text)
 }
 

@@ -147,7 +147,7 @@ fn is_only_read(request: &Request) -> bool {
 }
 
 fn dispatch(request: &Request, route: Route, form: Form, context: &mut Context<'_>) -> Result<Step, ErrorInfo> {
-    parameters::check(route.door(&request.method), &request.query, request.headers.name_an_sdk())?;
+    parameters::check(route.query_of(&request.method), &request.query, request.headers.name_an_sdk())?;
     match route {
         Route::Time => Ok(Step::Reply(form.ok(&[context.now_ms]))),
         Route::RequestToken(key_name) => token::begin(request, &key_name, form, context),

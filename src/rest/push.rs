@@ -18,7 +18,7 @@ use super::{Context, Step};
 use crate::auth::{Identity, Operations, from_base64};
 use crate::error::{Code, ErrorInfo};
 use crate::http::{Form, Reply, Request, percent};
-use crate::intake::parameters::Door;
+use crate::intake::parameters::QueryOf;
 use crate::limits::{HISTORY_DEFAULT_LIMIT, PUSH_PAGE_MAX};
 use crate::model::name::AppId;
 use crate::push::Proof;
@@ -77,17 +77,17 @@ impl PushRoute {
         }
     }
 
-    pub fn door(&self) -> Door {
+    pub fn query_of(&self) -> QueryOf {
         match self {
-            PushRoute::Devices => Door::PushDevices,
-            PushRoute::Subscriptions => Door::PushSubscriptions,
-            PushRoute::Channels => Door::PushChannels,
+            PushRoute::Devices => QueryOf::PushDevices,
+            PushRoute::Subscriptions => QueryOf::PushSubscriptions,
+            PushRoute::Channels => QueryOf::PushChannels,
             PushRoute::Publish
             | PushRoute::Batch
             | PushRoute::Device(_)
             | PushRoute::Renew(_)
             | PushRoute::Key
-            | PushRoute::LiveActivities => Door::Push,
+            | PushRoute::LiveActivities => QueryOf::Push,
         }
     }
 }

@@ -11,7 +11,7 @@ use super::pusher::PusherRoute;
 use crate::auth::KeyName;
 use crate::error::{Code, ErrorInfo};
 use crate::http::percent;
-use crate::intake::parameters::Door;
+use crate::intake::parameters::QueryOf;
 use crate::model::name::{AppId, ChannelName};
 
 #[derive(Debug, PartialEq)]
@@ -167,34 +167,34 @@ impl Route {
     }
 
     /// Which parameters a request by this method may have.
-    pub fn door(&self, method: &str) -> Door {
+    pub fn query_of(&self, method: &str) -> QueryOf {
         match self {
-            Route::Messages(_) if method == "POST" => Door::Publish,
-            Route::Messages(_) if method == "DELETE" => Door::Plain,
-            Route::Publish(_) => Door::Publish,
-            Route::Message(..) if method == "PATCH" => Door::Operation,
-            Route::Message(..) => Door::Plain,
-            Route::Versions(..) => Door::Versions,
-            Route::Messages(_) | Route::History(_) | Route::PresenceHistory(_) => Door::History,
-            Route::Presence(_) => Door::Members,
-            Route::Objects(..) if method != "POST" => Door::Objects,
-            Route::PresenceBatch => Door::MembersOfMany,
-            Route::Annotations(..) if method != "POST" => Door::Annotations,
-            Route::Annotations(..) => Door::Plain,
-            Route::ClientSummary(..) => Door::ClientSummary,
-            Route::Chat(_, wanted) => wanted.door(method),
-            Route::Batch => Door::Batch,
-            Route::Channels => Door::Channels,
-            Route::RequestToken(_) => Door::Token,
-            Route::Push(route) => route.door(),
+            Route::Messages(_) if method == "POST" => QueryOf::Publish,
+            Route::Messages(_) if method == "DELETE" => QueryOf::Plain,
+            Route::Publish(_) => QueryOf::Publish,
+            Route::Message(..) if method == "PATCH" => QueryOf::Operation,
+            Route::Message(..) => QueryOf::Plain,
+            Route::Versions(..) => QueryOf::Versions,
+            Route::Messages(_) | Route::History(_) | Route::PresenceHistory(_) => QueryOf::History,
+            Route::Presence(_) => QueryOf::Members,
+            Route::Objects(..) if method != "POST" => QueryOf::Objects,
+            Route::PresenceBatch => QueryOf::MembersOfMany,
+            Route::Annotations(..) if method != "POST" => QueryOf::Annotations,
+            Route::Annotations(..) => QueryOf::Plain,
+            Route::ClientSummary(..) => QueryOf::ClientSummary,
+            Route::Chat(_, wanted) => wanted.query_of(method),
+            Route::Batch => QueryOf::Batch,
+            Route::Channels => QueryOf::Channels,
+            Route::RequestToken(_) => QueryOf::Token,
+            Route::Push(route) => route.query_of(),
             #[cfg(feature = "pusher")]
-            Route::Pusher(route) => route.door(),
-            Route::Admin(route) => route.door(method),
-            Route::Time | Route::Channel(_) | Route::RevokeTokens(_) | Route::Apps => Door::Plain,
-            Route::Stats if method != "POST" => Door::Stats,
-            Route::DeadLetters(_) if method == "DELETE" => Door::ForgetDead,
-            Route::DeadLetters(_) => Door::Pages,
-            Route::Objects(..) | Route::Stats | Route::Metrics | Route::Webhooks(_) => Door::Plain,
+            Route::Pusher(route) => route.query_of(),
+            Route::Admin(route) => route.query_of(method),
+            Route::Time | Route::Channel(_) | Route::RevokeTokens(_) | Route::Apps => QueryOf::Plain,
+            Route::Stats if method != "POST" => QueryOf::Stats,
+            Route::DeadLetters(_) if method == "DELETE" => QueryOf::ForgetDead,
+            Route::DeadLetters(_) => QueryOf::Pages,
+            Route::Objects(..) | Route::Stats | Route::Metrics | Route::Webhooks(_) => QueryOf::Plain,
         }
     }
 

@@ -8,7 +8,7 @@ use super::{Context, Step};
 use crate::auth::{Grant, Guessed, KeyName, NonceUse, TokenRequest};
 use crate::error::{Code, ErrorInfo};
 use crate::http::{Form, Request};
-use crate::intake::parameters::{self, Door};
+use crate::intake::parameters::{self, QueryOf};
 use crate::limits::TOKEN_REQUEST_MAX_BYTES;
 use crate::rpc::{AppCall, AppRequest, AppResponse};
 
@@ -62,7 +62,7 @@ fn token_request(request: &Request) -> Result<TokenRequest, ErrorInfo> {
         Body::Encoded(format) => TokenRequest::from_value(&body::decoded(request, format, |node| node.into_value())?),
         Body::Form(pairs) => {
             // As in the query, where they may stand, too.
-            parameters::check(Door::Token, &pairs, request.headers.name_an_sdk())?;
+            parameters::check(QueryOf::Token, &pairs, request.headers.name_an_sdk())?;
             TokenRequest::from_query(&pairs)
         }
     }

@@ -103,18 +103,18 @@ impl<'a> Client<'a> {
 
     /// Whether its request can be obeyed. Fails as [`parameters::check`] and [`rest::check_coding`] do.
     pub(super) fn check(&self) -> Result<(), ErrorInfo> {
-        let door = match self.way {
-            Way::WebSocket(_) => parameters::Door::Socket,
+        let query_of = match self.way {
+            Way::WebSocket(_) => parameters::QueryOf::Socket,
             Way::Door(door) => parameters::at(door),
-            Way::Comet(..) => parameters::Door::Comet,
-            Way::Events { .. } => parameters::Door::Stream,
+            Way::Comet(..) => parameters::QueryOf::Comet,
+            Way::Events { .. } => parameters::QueryOf::Stream,
             // Theirs are the application's.
             #[cfg(feature = "socketio")]
             Way::Engine(_) => return Ok(()),
             #[cfg(feature = "mqtt")]
             Way::Mqtt { .. } => return Ok(()),
         };
-        parameters::check(door, &self.head.query, self.head.headers.name_an_sdk())?;
+        parameters::check(query_of, &self.head.query, self.head.headers.name_an_sdk())?;
         match self.way {
             Way::Comet(..) => rest::check_coding(self.head.headers.content_encoding.as_deref()),
             _ => Ok(()),

@@ -3,7 +3,7 @@
 
 use courtside::auth::{Apps, Attempts};
 use courtside::http::{self, percent};
-use courtside::intake::parameters::{self, Door};
+use courtside::intake::parameters::{self, QueryOf};
 use courtside::object;
 use courtside::protocol::Encoded;
 use courtside::relay::session::Opening;
@@ -136,7 +136,7 @@ impl World {
                 if !by_header {
                     say("lastEvent", cursor.clone());
                 }
-                parameters::check(Door::Stream, &query, false).expect("parameters of a stream");
+                parameters::check(QueryOf::Stream, &query, false).expect("parameters of a stream");
                 let mut opening = Opening::from_query(grant(), &query, true);
                 let last_event = Some(cursor.as_str()).filter(|_| by_header);
                 let app = &self.hosts[host].app;
@@ -151,7 +151,7 @@ impl World {
                 say("modes", "subscribe".to_owned());
                 say("format", if is_binary { "msgpack" } else { "json" }.to_owned());
                 serial.into_iter().for_each(|serial| say("channelSerial", serial));
-                parameters::check(Door::Socket, &query, false).expect("parameters of a connection");
+                parameters::check(QueryOf::Socket, &query, false).expect("parameters of a connection");
                 (None, Opening::from_query(grant(), &query, true))
             }
             Way::Requests => unreachable!("requests open nothing"),

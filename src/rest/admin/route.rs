@@ -3,7 +3,7 @@
 use crate::auth::KeyName;
 use crate::error::{Code, ErrorInfo};
 use crate::http::percent;
-use crate::intake::parameters::Door;
+use crate::intake::parameters::QueryOf;
 use crate::model::name::{AppId, ChannelName};
 
 #[derive(Debug, PartialEq)]
@@ -85,13 +85,13 @@ impl AdminRoute {
         }
     }
 
-    pub fn door(&self, method: &str) -> Door {
+    pub fn query_of(&self, method: &str) -> QueryOf {
         match self.matter {
-            Matter::Connections => Door::Connections,
-            Matter::Bans if method == "DELETE" => Door::Unban,
-            Matter::Bans if method != "POST" => Door::Pages,
-            Matter::Audit => Door::Pages,
-            _ => Door::Plain,
+            Matter::Connections => QueryOf::Connections,
+            Matter::Bans if method == "DELETE" => QueryOf::Unban,
+            Matter::Bans if method != "POST" => QueryOf::Pages,
+            Matter::Audit => QueryOf::Pages,
+            _ => QueryOf::Plain,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::error::{Code, ErrorInfo};
 use crate::http::percent;
-use crate::intake::parameters::Door;
+use crate::intake::parameters::QueryOf;
 use crate::model::name::{ChannelName, ROOM};
 
 /// What of a room is asked for; those that name one have the serial of a message.
@@ -57,15 +57,15 @@ impl Wanted {
         }
     }
 
-    pub fn door(&self, method: &str) -> Door {
+    pub fn query_of(&self, method: &str) -> QueryOf {
         match self {
-            Wanted::Messages if method != "POST" => Door::ChatHistory,
-            Wanted::Message(_) if method != "PUT" => Door::Plain,
-            Wanted::Messages | Wanted::Message(_) | Wanted::Deletion(_) => Door::Chat,
-            Wanted::Versions(_) => Door::Versions,
-            Wanted::Reactions(_) if method == "DELETE" => Door::ChatReaction,
-            Wanted::ClientReactions(_) => Door::ClientSummary,
-            Wanted::Reactions(_) | Wanted::Occupancy => Door::Plain,
+            Wanted::Messages if method != "POST" => QueryOf::ChatHistory,
+            Wanted::Message(_) if method != "PUT" => QueryOf::Plain,
+            Wanted::Messages | Wanted::Message(_) | Wanted::Deletion(_) => QueryOf::Chat,
+            Wanted::Versions(_) => QueryOf::Versions,
+            Wanted::Reactions(_) if method == "DELETE" => QueryOf::ChatReaction,
+            Wanted::ClientReactions(_) => QueryOf::ClientSummary,
+            Wanted::Reactions(_) | Wanted::Occupancy => QueryOf::Plain,
         }
     }
 }

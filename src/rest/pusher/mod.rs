@@ -13,7 +13,7 @@ use super::caller::Caller;
 use super::{Context, Step};
 use crate::error::{Code, ErrorInfo};
 use crate::http::{Form, Request, percent};
-use crate::intake::parameters::Door;
+use crate::intake::parameters::QueryOf;
 use crate::limits::{BATCH_BODY_MAX_BYTES, BODY_MAX_BYTES};
 use crate::model::name::{AppId, ChannelName};
 
@@ -77,10 +77,10 @@ impl PusherRoute {
         }
     }
 
-    pub fn door(&self) -> Door {
+    pub fn query_of(&self) -> QueryOf {
         match self {
-            PusherRoute::AuthoriseChannel | PusherRoute::AuthenticateUser => Door::Plain,
-            _ => Door::PusherApi,
+            PusherRoute::AuthoriseChannel | PusherRoute::AuthenticateUser => QueryOf::Plain,
+            _ => QueryOf::PusherApi,
         }
     }
 
