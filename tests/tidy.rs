@@ -327,3 +327,16 @@ fn modules_import_only_those_that_stand_before_them() {
     assert!(modules.len() > 10, "modules are found");
     assert_none(wrong, "a module imports what stands behind it in src/lib.rs, or apart from it");
 }
+
+/// Who comes in, and to which object, is decided in src/router.
+#[test]
+fn the_shell_lets_nobody_in_by_itself() {
+    const DECIDING: [&str; 6] = ["Credentials", "Attempts", "Grant", "Opening", "Placement", "LoadMap"];
+    let shell = source().into_iter().filter(|file| file.module() == "shell");
+    let found = shell.flat_map(|file| {
+        let words: Vec<&str> = file.text.split(|c: char| !c.is_ascii_alphanumeric()).collect();
+        let named = DECIDING.iter().filter(|word| words.contains(word));
+        named.map(|word| format!("{}: {word}", file.path)).collect::<Vec<_>>()
+    });
+    assert_none(found.collect(), "the shell performs and decides nothing");
+}
