@@ -11,7 +11,7 @@ use crate::limits::{BUSY_CALLS, BUSY_PUBLISHES, COMMIT_MAX_BYTES, DEDUP_WINDOW_M
 use crate::model::message::{Content, Entry};
 use crate::model::serial::Position;
 use crate::rpc::{Delivery, Outcome, Publish, PublishKey, Published, RelayName, Response, Standing, Submission};
-use crate::stats::{Counter, Way};
+use crate::stats::{Counter, Traffic};
 
 /// A call that waits for the next commit.
 #[derive(Debug)]
@@ -157,10 +157,10 @@ impl Channel {
         }
         if !self.meta.address.channel.is_of_clients() {
             // Nobody published these.
-            counted.drop_traffic(Way::RestIn);
+            counted.drop_traffic(Traffic::RestIn);
         }
         if self.meta.rules.retention_ms <= RETENTION_MS {
-            counted.drop_traffic(Way::Persisted);
+            counted.drop_traffic(Traffic::Persisted);
         }
         let written = Written { objects: batch.objects.summary() };
         let summaries = std::mem::take(&mut batch.summaries);

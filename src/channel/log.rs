@@ -23,7 +23,7 @@ use crate::model::presence::{MemberKey, Said};
 use crate::model::revision::Target;
 use crate::model::serial::Position;
 use crate::rpc::{Lease, Publish, PublishKey, Rules, Submission};
-use crate::stats::{Load, Way};
+use crate::stats::{Load, Traffic};
 use spare::Spare;
 pub use walk::Walk;
 
@@ -134,7 +134,7 @@ impl Batch {
             self.counted.add_load(publish.way(), load, 1);
         }
         if !entry.is_ephemeral() {
-            self.counted.add_load(Way::Persisted, load, 1);
+            self.counted.add_load(Traffic::Persisted, load, 1);
         }
     }
 

@@ -41,7 +41,7 @@ use crate::rpc::{
     Address, Answer, Backlog, Delivered, Delivery, HistoryPage, HistoryQuery, LocalOccupancy, Probe, ReadFrom,
     RelayName, Response, Rules, Subscribed, Ticket,
 };
-use crate::stats::{Load, Tally, Way};
+use crate::stats::{Load, Tally, Traffic};
 use commit::Pending;
 use dedup::Window;
 use lately::Lately;
@@ -282,7 +282,7 @@ impl Channel {
     pub(super) fn count_page(&mut self, page: &HistoryPage, kind: Kind) {
         let count = page.slices.iter().map(|(from, to)| to - from).sum::<usize>() as u64;
         let data = if count > 0 { page.entries.len() as u64 } else { 0 };
-        self.tally.add_load(Way::RestOut, Load { kind, count, data }, 1);
+        self.tally.add_load(Traffic::RestOut, Load { kind, count, data }, 1);
     }
 
     /// Says with the messages of a page what their annotations come to.

@@ -10,7 +10,7 @@ use crate::base::rate::{Debt, Flow};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::SOURCES_MAX;
 use crate::rpc::{Publish, Submission};
-use crate::stats::Way;
+use crate::stats::Traffic;
 
 #[derive(Debug, Default)]
 pub struct Rates {
@@ -48,7 +48,7 @@ impl Channel {
     }
 
     fn rest_flow(&self, publish: &Publish) -> Option<Flow> {
-        let is_rest = publish.way() == Way::RestIn && is_counted(publish);
+        let is_rest = publish.way() == Traffic::RestIn && is_counted(publish);
         flow(self.meta.rules.rest_messages_per_second).filter(|_| is_rest)
     }
 }

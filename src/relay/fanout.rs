@@ -29,7 +29,7 @@ const FRAME_BYTES: usize = 128 * 1024;
 
 /// How messages go out to a reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Way {
+enum Variant {
     Whole,
     /// As deltas, of which the first is whole.
     Deltas,
@@ -41,15 +41,15 @@ enum Way {
     Singly,
 }
 
-impl Way {
+impl Variant {
     fn has_deltas(self) -> bool {
-        matches!(self, Way::Deltas | Way::DeltasAfterBase)
+        matches!(self, Variant::Deltas | Variant::DeltasAfterBase)
     }
 }
 
 /// Readers who get the same.
 struct Group {
-    way: Way,
+    variant: Variant,
     dialect: Dialect,
     name: ChannelName,
     sockets: Vec<SocketId>,
@@ -57,7 +57,7 @@ struct Group {
     is_alone: bool,
     /// All that passes its filter, if nothing else is said.
     picked: Option<Vec<usize>>,
-    /// What is delivered to it, where that is not what its way gives to all.
+    /// What is delivered to it, where that is not what its variant gives to all.
     own: Option<Vec<Entry>>,
 }
 
@@ -69,7 +69,7 @@ struct Outgoing<'a> {
     prior: Position,
 }
 
-/// Its entries, as each way has them.
+/// Its entries, as each variant has them.
 struct Parts<'a> {
     whole: Vec<&'a Entry>,
     singly: Vec<&'a Entry>,
@@ -80,22 +80,22 @@ struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    fn of(&self, way: Way) -> &[&'a Entry] {
-        match way {
-            Way::Whole | Way::Deltas | Way::DeltasAfterBase => &self.whole,
-            Way::Fragments => &self.fragments,
-            Way::Singly => &self.singly,
+    fn of(&self, variant: Variant) -> &[&'a Entry] {
+        match variant {
+            Variant::Whole | Variant::Deltas | Variant::DeltasAfterBase => &self.whole,
+            Variant::Fragments => &self.fragments,
+            Variant::Singly => &self.singly,
         }
     }
 
-    /// What all who take deltas this way get, made once.
-    fn linked(&self, way: Way) -> &[Entry] {
-        let made = if way == Way::Deltas { &self.deltas } else { &self.deltas_after_base };
-        made.get_or_init(|| self.link(way, &self.whole))
+    /// What all get who take these deltas, made once.
+    fn linked(&self, variant: Variant) -> &[Entry] {
+        let made = if variant == Variant::Deltas { &self.deltas } else { &self.deltas_after_base };
+        made.get_or_init(|| self.link(variant, &self.whole))
     }
 
-    fn link(&self, way: Way, entries: &[&Entry]) -> Vec<Entry> {
-        link(self.base.as_ref().filter(|_| way == Way::DeltasAfterBase), entries)
+    fn link(&self, variant: Variant, entries: &[&Entry]) -> Vec<Entry> {
+        link(self.base.as_ref().filter(|_| variant == Variant::DeltasAfterBase), entries)
     }
 }
 
@@ -172,17 +172,17 @@ impl Relay {
         if let Some(last) = entries.last().filter(|_| !groups.is_empty() && owner.is_of_clients()) {
             self.tally.deliver(self.now_ms.saturating_sub(last.position.time_ms()));
         }
-        let is_any = |way: Way| groups.iter().any(|group| group.way == way);
-        let fragments = if is_any(Way::Fragments) { fragments_of(entries) } else { Vec::new() };
+        let is_any = |variant: Variant| groups.iter().any(|group| group.variant == variant);
+        let fragments = if is_any(Variant::Fragments) { fragments_of(entries) } else { Vec::new() };
         let parts = Parts {
             whole: entries.iter().collect(),
-            singly: if is_any(Way::Singly) { singly.iter().collect() } else { Vec::new() },
+            singly: if is_any(Variant::Singly) { singly.iter().collect() } else { Vec::new() },
             fragments: fragments.iter().collect(),
             base: self.feeds.get_mut(owner).and_then(|feed| feed.base.take()),
             deltas: OnceCell::new(),
             deltas_after_base: OnceCell::new(),
         };
-        let wants_deltas = groups.iter().any(|group| group.way.has_deltas());
+        let wants_deltas = groups.iter().any(|group| group.variant.has_deltas());
         groups.into_iter().for_each(|group| self.send_to(group, outgoing, &parts, &mut sieve));
         self.keep_base(owner, parts.base, wants_deltas, &parts.whole);
         self.keep_checkpoint(owner);
@@ -200,7 +200,7 @@ impl Relay {
         let appended_to = appended_to(sieve.entries()).filter(|prior| Some(*prior) > feed.since);
         let has_objects = sieve.kinds().has(Kind::Objects);
         let mut sieve_singly = Sieve::new(singly);
-        let (mut alike, mut groups) = (BTreeMap::<(Way, Dialect, ChannelName), Vec<SocketId>>::new(), Vec::new());
+        let (mut alike, mut groups) = (BTreeMap::<(Variant, Dialect, ChannelName), Vec<SocketId>>::new(), Vec::new());
         for (socket, name) in &feed.members {
             let Some(session) = self.sessions.get_mut(socket) else { continue };
             let list = sums.map_or(List::Usual, |sums| sums.list(session, name));
@@ -209,16 +209,16 @@ impl Relay {
                 List::Singly => share(session, name, &mut sieve_singly, first.position),
                 List::Own(entries) => share(session, name, &mut Sieve::new(entries), first.position),
             };
-            let way = match deltas.are_wanted() {
-                true if deltas.follow(feed.base.as_ref()) => Way::DeltasAfterBase,
-                true => Way::Deltas,
-                false if matches!(list, List::Singly) => Way::Singly,
-                false if list.is_usual() && takes_fragments(session, name, appended_to) => Way::Fragments,
-                false => Way::Whole,
+            let variant = match deltas.are_wanted() {
+                true if deltas.follow(feed.base.as_ref()) => Variant::DeltasAfterBase,
+                true => Variant::Deltas,
+                false if matches!(list, List::Singly) => Variant::Singly,
+                false if list.is_usual() && takes_fragments(session, name, appended_to) => Variant::Fragments,
+                false => Variant::Whole,
             };
             let own = match list {
                 List::Own(entries) => Some(entries),
-                List::Singly if way.has_deltas() => Some(singly.to_vec()),
+                List::Singly if variant.has_deltas() => Some(singly.to_vec()),
                 List::Usual | List::Singly => None,
             };
             let dialect = if has_objects { session.dialect } else { session.dialect.without_objects() };
@@ -230,13 +230,13 @@ impl Relay {
             };
             session.last_sent_ms = self.now_ms;
             if is_alone || picked.is_some() || own.is_some() {
-                groups.push(Group { way, dialect, name, sockets: vec![*socket], is_alone, picked, own });
+                groups.push(Group { variant, dialect, name, sockets: vec![*socket], is_alone, picked, own });
             } else {
-                alike.entry((way, dialect, name)).or_default().push(*socket);
+                alike.entry((variant, dialect, name)).or_default().push(*socket);
             }
         }
-        groups.extend(alike.into_iter().map(|((way, dialect, name), sockets)| Group {
-            way,
+        groups.extend(alike.into_iter().map(|((variant, dialect, name), sockets)| Group {
+            variant,
             dialect,
             name,
             sockets,
@@ -248,23 +248,25 @@ impl Relay {
     }
 
     fn send_to(&mut self, group: Group, outgoing: Outgoing<'_>, parts: &Parts<'_>, sieve: &mut Sieve<'_>) {
-        let Group { way, dialect, name, mut sockets, is_alone, picked, own } = group;
+        let Group { variant, dialect, name, mut sockets, is_alone, picked, own } = group;
         let Outgoing { owner, epoch, prior } = outgoing;
         let own: Option<Vec<&Entry>> = own.as_ref().map(|own| own.iter().collect());
-        let all = own.as_deref().unwrap_or(parts.of(way));
+        let all = own.as_deref().unwrap_or(parts.of(variant));
         let picked: Option<Vec<&Entry>> = match self.filter(&sockets, &name) {
             None => picked.map(|at| at.into_iter().map(|index| all[index]).collect()),
             filter => Some(sieve.pick(filter.as_ref(), picked)),
         };
         let sent = picked.as_deref().unwrap_or(all);
-        let apart = (own.is_some() || picked.is_some()) && way.has_deltas();
-        let apart = apart.then(|| parts.link(way, sent));
+        let apart = (own.is_some() || picked.is_some()) && variant.has_deltas();
+        let apart = apart.then(|| parts.link(variant, sent));
         if is_alone && !self.keeps_up(sockets[0], &name, epoch, prior, sent) {
             return;
         }
         let frames = match &apart {
             Some(deltas) => render(&name, epoch, &deltas.iter().collect::<Vec<_>>(), dialect),
-            None if way.has_deltas() => render(&name, epoch, &parts.linked(way).iter().collect::<Vec<_>>(), dialect),
+            None if variant.has_deltas() => {
+                render(&name, epoch, &parts.linked(variant).iter().collect::<Vec<_>>(), dialect)
+            }
             None if is_alone => self.render_alone(sockets[0], &name, epoch, sent),
             None => render(&name, epoch, sent, dialect),
         };
@@ -272,7 +274,7 @@ impl Relay {
             true => self.charge_fed(sockets[0], bytes_of(&frames)),
             false => self.admit_fed(&mut sockets, &name, epoch, prior, bytes_of(&frames)),
         }
-        if way.has_deltas() {
+        if variant.has_deltas() {
             sockets.iter().for_each(|socket| self.pass_deltas(*socket, &name, sent));
         }
         self.count_sent(owner, sent, sockets.len());
@@ -356,7 +358,7 @@ impl Relay {
     pub(super) fn count_sent(&mut self, name: &ChannelName, entries: &[&Entry], connections: usize) {
         if connections > 0 && name.is_of_clients() {
             let loads = entries.iter().map(|entry| Load::of(entry));
-            loads.for_each(|load| self.tally.add_load(stats::Way::RealtimeOut, load, connections as u64));
+            loads.for_each(|load| self.tally.add_load(stats::Traffic::RealtimeOut, load, connections as u64));
         }
     }
 }

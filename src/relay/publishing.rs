@@ -21,7 +21,7 @@ use crate::protocol::outbound::serials;
 use crate::rpc::Ticket;
 use crate::rpc::connection_key::Generations;
 use crate::rpc::{Answer, Outcome, Publish, PublishKey, Published, Request, Response, Standing, Submission};
-use crate::stats::Way;
+use crate::stats::Traffic;
 
 /// What waits for a channel, or why it does not.
 pub(super) type Admitted = Result<(ChannelName, Item), ErrorInfo>;
@@ -102,7 +102,7 @@ impl Relay {
     pub(super) fn refuse(&mut self, socket: SocketId, msg_serial: u64, error: ErrorInfo) {
         let Some(session) = self.sessions.get_mut(&socket) else { return };
         let was_idle = session.outbox.is_empty();
-        self.tally.refuse_publish(Way::RealtimeIn, &error);
+        self.tally.refuse_publish(Traffic::RealtimeIn, &error);
         let is_too_fast = error.is(Code::PublishRateLimited);
         session.outbox.refuse(msg_serial, error);
         if session.outbox.refusals() > REFUSALS_WAITING_MAX {

@@ -11,7 +11,7 @@ use crate::model::objects::operation::Proposal;
 use crate::model::operation::Operation;
 use crate::model::presence::{PresenceMessage, Turn};
 use crate::model::serial::Position;
-use crate::stats::Way;
+use crate::stats::Traffic;
 
 /// What a channel is told to take in, and what stays together under one place in the order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -119,9 +119,9 @@ impl Publish {
     }
 
     /// How it came in. What is published on behalf of a connection counts as that connection's.
-    pub fn way(&self) -> Way {
+    pub fn way(&self) -> Traffic {
         let is_realtime = matches!(self.key, PublishKey::Serial(_)) || self.connection_id.is_some();
-        if is_realtime { Way::RealtimeIn } else { Way::RestIn }
+        if is_realtime { Traffic::RealtimeIn } else { Traffic::RestIn }
     }
 
     /// Its annotations, if it is a publish of these.

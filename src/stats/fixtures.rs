@@ -3,17 +3,17 @@
 use serde_json::Value;
 
 use super::interval::minute_of;
-use super::tally::{Counter, Gauge, Metric, Tally, Way};
+use super::tally::{Counter, Gauge, Metric, Tally, Traffic};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::STATS_FIXTURES_MAX;
 use crate::model::message::Kind;
 
-const TRAFFIC: [(&str, Way); 5] = [
-    ("/inbound/realtime", Way::RealtimeIn),
-    ("/inbound/rest", Way::RestIn),
-    ("/outbound/realtime", Way::RealtimeOut),
-    ("/outbound/rest", Way::RestOut),
-    ("/persisted", Way::Persisted),
+const TRAFFIC: [(&str, Traffic); 5] = [
+    ("/inbound/realtime", Traffic::RealtimeIn),
+    ("/inbound/rest", Traffic::RestIn),
+    ("/outbound/realtime", Traffic::RealtimeOut),
+    ("/outbound/rest", Traffic::RestOut),
+    ("/persisted", Traffic::Persisted),
 ];
 const KINDS: [(&str, Kind); 3] =
     [("messages", Kind::Messages), ("presence", Kind::Presence), ("objects", Kind::Objects)];
@@ -84,10 +84,10 @@ mod tests {
         let [(minute, tally)] = &minutes[..] else { panic!("{minutes:?}") };
         assert_eq!(crate::stats::interval::id(*minute), "2025-02-03:15:03");
         let traffic = |way, kind, metric| tally.traffic(way, kind, metric);
-        assert_eq!(traffic(Way::RealtimeIn, Kind::Messages, Metric::Count), 50);
-        assert_eq!(traffic(Way::RealtimeIn, Kind::Messages, Metric::Data), 5_000);
-        assert_eq!(traffic(Way::RealtimeOut, Kind::Messages, Metric::Data), 0);
-        assert_eq!(traffic(Way::Persisted, Kind::Presence, Metric::Count), 20);
+        assert_eq!(traffic(Traffic::RealtimeIn, Kind::Messages, Metric::Count), 50);
+        assert_eq!(traffic(Traffic::RealtimeIn, Kind::Messages, Metric::Data), 5_000);
+        assert_eq!(traffic(Traffic::RealtimeOut, Kind::Messages, Metric::Data), 0);
+        assert_eq!(traffic(Traffic::Persisted, Kind::Presence, Metric::Count), 20);
         assert_eq!(tally.get(Counter::ConnectionsOpened), 11);
         assert_eq!((tally.connections.peak, tally.channels.peak), (20, 50));
         assert_eq!((tally.get(Counter::RequestsFailed), tally.get(Counter::TokensSucceeded)), (10, 60));

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::interval::{self, Unit};
-use super::tally::{Counter, Gauge, KINDS, Metric, Tally, Way};
+use super::tally::{Counter, Gauge, KINDS, Metric, Tally, Traffic};
 use crate::limits::STATS_CODES_MAX;
 use crate::model::message::Kind;
 use crate::model::name::AppId;
@@ -59,7 +59,7 @@ pub fn nested(mut item: Value) -> Value {
 fn entries(tally: &Tally) -> Map<String, Value> {
     let mut counts = BTreeMap::new();
     let mut add = |name: String, count: u64| *counts.entry(name).or_insert(0) += count;
-    for way in Way::ALL {
+    for way in Traffic::ALL {
         for kind in KINDS {
             for metric in Metric::ALL {
                 let count = tally.traffic(way, kind, metric);
@@ -99,7 +99,7 @@ fn mean(gauge: &Gauge) -> Option<Value> {
 }
 
 /// All that one count is a part of.
-fn names(way: Way, kind: Kind, metric: Metric) -> Vec<String> {
+fn names(way: Traffic, kind: Kind, metric: Metric) -> Vec<String> {
     let metric = ["count", "data", "refused"][metric as usize];
     let kind = match kind {
         Kind::Messages | Kind::Annotations => "messages",
@@ -107,11 +107,11 @@ fn names(way: Way, kind: Kind, metric: Metric) -> Vec<String> {
         Kind::Objects => "objects",
     };
     let places: [&str; 3] = match way {
-        Way::RealtimeIn => ["inbound.realtime", "inbound.all", "all"],
-        Way::RestIn => ["inbound.rest", "inbound.all", "all"],
-        Way::RealtimeOut => ["outbound.realtime", "outbound.all", "all"],
-        Way::RestOut => ["outbound.rest", "outbound.all", "all"],
-        Way::Persisted => ["persisted", "", ""],
+        Traffic::RealtimeIn => ["inbound.realtime", "inbound.all", "all"],
+        Traffic::RestIn => ["inbound.rest", "inbound.all", "all"],
+        Traffic::RealtimeOut => ["outbound.realtime", "outbound.all", "all"],
+        Traffic::RestOut => ["outbound.rest", "outbound.all", "all"],
+        Traffic::Persisted => ["persisted", "", ""],
     };
     let places = places.into_iter().filter(|place| !place.is_empty());
     places.flat_map(|place| [kind, "all"].map(|kind| format!("messages.{place}.{kind}.{metric}"))).collect()
@@ -130,10 +130,10 @@ mod tests {
     #[test]
     fn a_count_stands_under_each_name_that_it_is_a_part_of() {
         let mut tally = Tally::default();
-        tally.add_traffic(Way::RealtimeIn, Kind::Messages, Metric::Count, 70);
-        tally.add_traffic(Way::RestOut, Kind::Messages, Metric::Count, 40);
-        tally.add_traffic(Way::RealtimeIn, Kind::Presence, Metric::Data, 5);
-        tally.add_traffic(Way::Persisted, Kind::Presence, Metric::Count, 20);
+        tally.add_traffic(Traffic::RealtimeIn, Kind::Messages, Metric::Count, 70);
+        tally.add_traffic(Traffic::RestOut, Kind::Messages, Metric::Count, 40);
+        tally.add_traffic(Traffic::RealtimeIn, Kind::Presence, Metric::Data, 5);
+        tally.add_traffic(Traffic::Persisted, Kind::Presence, Metric::Count, 20);
         let expected = json!({
             "messages.inbound.realtime.messages.count": 70, "messages.inbound.realtime.all.count": 70,
             "messages.inbound.all.messages.count": 70, "messages.inbound.all.all.count": 70,
@@ -172,9 +172,9 @@ mod tests {
         tally.add(Counter::TokensSucceeded, 2);
         tally.add(Counter::RequestsFailed, 3);
         tally.add(Counter::ChannelsOpened, 1);
-        tally.add_traffic(Way::RestIn, Kind::Messages, Metric::Count, 70);
-        tally.add_traffic(Way::Persisted, Kind::Presence, Metric::Data, 20);
-        tally.add_traffic(Way::RealtimeOut, Kind::Objects, Metric::Count, 5);
+        tally.add_traffic(Traffic::RestIn, Kind::Messages, Metric::Count, 70);
+        tally.add_traffic(Traffic::Persisted, Kind::Presence, Metric::Data, 20);
+        tally.add_traffic(Traffic::RealtimeOut, Kind::Objects, Metric::Count, 5);
         tally.refuse_code(40_000);
         let (app, minute) = (AppId::parse("demo").unwrap(), interval::minute_of("2025-02-03:15").unwrap());
         let of_objects = json!({ "all": { "count": 5 } });

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::tally::{
-    Counter, DOORS, HookCount, KINDS, LAG_BUCKETS_MS, Metric, PUSH_TRANSPORTS, PushOutcome, Tally, Way,
+    Counter, DOORS, HookCount, KINDS, LAG_BUCKETS_MS, Metric, PUSH_TRANSPORTS, PushOutcome, Tally, Traffic,
 };
 use crate::model::message::Kind;
 
@@ -18,11 +18,11 @@ pub struct Survey {
 
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-const WAYS: [(Way, &str, &str); 4] = [
-    (Way::RealtimeIn, "in", "realtime"),
-    (Way::RestIn, "in", "rest"),
-    (Way::RealtimeOut, "out", "realtime"),
-    (Way::RestOut, "out", "rest"),
+const WAYS: [(Traffic, &str, &str); 4] = [
+    (Traffic::RealtimeIn, "in", "realtime"),
+    (Traffic::RestIn, "in", "rest"),
+    (Traffic::RealtimeOut, "out", "realtime"),
+    (Traffic::RestOut, "out", "rest"),
 ];
 
 const COUNTERS: [(Counter, &str, &str); 8] = [
@@ -100,7 +100,7 @@ fn traffic(text: &mut Text, total: &Tally) {
     }
     text.family("persisted_messages_total", "counter", "Messages that are kept for longer than two minutes.");
     for kind in KINDS {
-        let count = total.traffic(Way::Persisted, kind, Metric::Count);
+        let count = total.traffic(Traffic::Persisted, kind, Metric::Count);
         text.sample("persisted_messages_total", &[("kind", name_of(kind))], count);
     }
     text.family("frames_total", "counter", "Frames of WebSockets and responses, of objects that did something.");
@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn the_text_is_of_the_format() {
         let mut survey = Survey { apps: 2, ..Survey::default() };
-        survey.total.add_traffic(Way::RestIn, Kind::Messages, Metric::Count, 7);
+        survey.total.add_traffic(Traffic::RestIn, Kind::Messages, Metric::Count, 7);
         survey.total.refuse(&Code::PublishRateLimited.into());
         [5, 600, 9_000].into_iter().for_each(|lag_ms| survey.total.deliver(lag_ms));
         let text = text(&survey);

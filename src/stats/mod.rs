@@ -20,4 +20,4 @@ pub mod tally;
 
 pub use interval::Unit;
 pub use reporter::{Report, Reporter, Taken};
-pub use tally::{Counter, HookCount, Load, Metric, PushOutcome, Tally, Way};
+pub use tally::{Counter, HookCount, Load, Metric, PushOutcome, Tally, Traffic};

@@ -1,7 +1,7 @@
 //! What an object counted, as points of an analytics service that keeps numbers by place: Cloudflare's Analytics Engine
 //! (docs/operations). Like `/metrics` they hold no name of a channel or client; the app's id is their index.
 
-use super::tally::{Counter, HookCount, KINDS, Metric, Tally, Way};
+use super::tally::{Counter, HookCount, KINDS, Metric, Tally, Traffic};
 use crate::limits::POINTS_MAX;
 use crate::model::message::Kind;
 use crate::model::name::AppId;
@@ -25,25 +25,25 @@ pub fn points(app: &AppId, since: &Tally) -> Vec<Point> {
 
 /// In the order of docs/operations: their places are their names.
 fn numbers(since: &Tally) -> Vec<u64> {
-    let messages = |ways: &[Way], metric| {
-        let of_way = |way: &Way| since.traffic(*way, Kind::Messages, metric);
+    let messages = |ways: &[Traffic], metric| {
+        let of_way = |way: &Traffic| since.traffic(*way, Kind::Messages, metric);
         ways.iter().map(of_way).sum::<u64>()
     };
-    let presence = since.traffic(Way::RealtimeIn, Kind::Presence, Metric::Count);
+    let presence = since.traffic(Traffic::RealtimeIn, Kind::Presence, Metric::Count);
     let refused = |way| KINDS.iter().map(|kind| since.traffic(way, *kind, Metric::Refused)).sum::<u64>();
     vec![
         since.get(Counter::ConnectionsOpened),
         since.get(Counter::ConnectionsRefused),
         since.connections.peak,
         since.get(Counter::ChannelsOpened),
-        messages(&[Way::RealtimeIn], Metric::Count),
-        messages(&[Way::RestIn], Metric::Count),
-        messages(&[Way::RealtimeOut], Metric::Count),
-        messages(&[Way::RestOut], Metric::Count),
-        messages(&[Way::RealtimeIn, Way::RestIn], Metric::Data),
-        messages(&[Way::RealtimeOut, Way::RestOut], Metric::Data),
+        messages(&[Traffic::RealtimeIn], Metric::Count),
+        messages(&[Traffic::RestIn], Metric::Count),
+        messages(&[Traffic::RealtimeOut], Metric::Count),
+        messages(&[Traffic::RestOut], Metric::Count),
+        messages(&[Traffic::RealtimeIn, Traffic::RestIn], Metric::Data),
+        messages(&[Traffic::RealtimeOut, Traffic::RestOut], Metric::Data),
         presence,
-        refused(Way::RealtimeIn) + refused(Way::RestIn),
+        refused(Traffic::RealtimeIn) + refused(Traffic::RestIn),
         since.get(Counter::Commits),
         since.get(Counter::StoredBytes),
         since.get(Counter::Deliveries),
@@ -64,10 +64,10 @@ mod tests {
     fn what_was_counted_since_the_last_report_is_a_point_and_one_for_each_code() {
         let app = AppId::parse("demo").unwrap();
         let mut before = Tally::default();
-        before.add_traffic(Way::RestIn, Kind::Messages, Metric::Count, 3);
+        before.add_traffic(Traffic::RestIn, Kind::Messages, Metric::Count, 3);
         before.refuse(&Code::NotPermitted.into());
         let mut after = before.clone();
-        after.add_traffic(Way::RestIn, Kind::Messages, Metric::Count, 4);
+        after.add_traffic(Traffic::RestIn, Kind::Messages, Metric::Count, 4);
         after.add_hooks(HookCount::EventsGivenUp, 2);
         after.refuse(&Code::PublishRateLimited.into());
         let [counts, refusals] = &points(&app, &after.since(&before))[..] else { panic!("two points") };

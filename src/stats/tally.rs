@@ -10,7 +10,7 @@ use crate::model::message::{Entry, Kind};
 
 /// Which way messages went. `Persisted` counts again what is kept for longer than two minutes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub enum Traffic {
     RealtimeIn,
     RestIn,
     RealtimeOut,
@@ -18,8 +18,9 @@ pub enum Way {
     Persisted,
 }
 
-impl Way {
-    pub const ALL: [Way; 5] = [Way::RealtimeIn, Way::RestIn, Way::RealtimeOut, Way::RestOut, Way::Persisted];
+impl Traffic {
+    pub const ALL: [Traffic; 5] =
+        [Traffic::RealtimeIn, Traffic::RestIn, Traffic::RealtimeOut, Traffic::RestOut, Traffic::Persisted];
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +38,7 @@ impl Metric {
 /// What messages are counted as. Annotations are messages.
 pub const KINDS: [Kind; 3] = [Kind::Messages, Kind::Presence, Kind::Objects];
 
-const TRAFFIC: usize = Way::ALL.len() * KINDS.len() * Metric::ALL.len();
+const TRAFFIC: usize = Traffic::ALL.len() * KINDS.len() * Metric::ALL.len();
 
 /// What else is counted. Stored by number: new ones go to the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -211,27 +212,27 @@ impl Tally {
         self.counts[TRAFFIC + counter as usize] += count;
     }
 
-    pub fn traffic(&self, way: Way, kind: Kind, metric: Metric) -> u64 {
+    pub fn traffic(&self, way: Traffic, kind: Kind, metric: Metric) -> u64 {
         self.counts[at(way, kind, metric)]
     }
 
-    pub fn add_traffic(&mut self, way: Way, kind: Kind, metric: Metric, count: u64) {
+    pub fn add_traffic(&mut self, way: Traffic, kind: Kind, metric: Metric, count: u64) {
         self.counts[at(way, kind, metric)] += count;
     }
 
-    pub fn add_load(&mut self, way: Way, Load { kind, count, data }: Load, times: u64) {
+    pub fn add_load(&mut self, way: Traffic, Load { kind, count, data }: Load, times: u64) {
         self.add_traffic(way, kind, Metric::Count, count * times);
         self.add_traffic(way, kind, Metric::Data, data * times);
     }
 
     /// A publish that was refused. Which kind it was of is not always known: it counts as messages.
-    pub fn refuse_publish(&mut self, way: Way, error: &ErrorInfo) {
+    pub fn refuse_publish(&mut self, way: Traffic, error: &ErrorInfo) {
         self.add_traffic(way, Kind::Messages, Metric::Refused, 1);
         self.refuse(error);
     }
 
     /// Forgets what went this way.
-    pub fn drop_traffic(&mut self, way: Way) {
+    pub fn drop_traffic(&mut self, way: Traffic) {
         self.counts[at(way, Kind::Messages, Metric::Count)..][..KINDS.len() * Metric::ALL.len()].fill(0);
     }
 
@@ -321,7 +322,7 @@ fn push_at(transport: &str, outcome: PushOutcome) -> Option<usize> {
     Some(PUSHES + transport * PushOutcome::ALL.len() + outcome as usize)
 }
 
-fn at(way: Way, kind: Kind, metric: Metric) -> usize {
+fn at(way: Traffic, kind: Kind, metric: Metric) -> usize {
     let kind = match kind {
         Kind::Messages | Kind::Annotations => 0,
         Kind::Presence => 1,
@@ -404,7 +405,7 @@ mod tests {
     #[test]
     fn a_tally_is_pinned() {
         let mut tally = Tally { connections: Gauge::minute(3, 1, 2_000), ..Tally::default() };
-        tally.add_traffic(Way::RealtimeIn, Kind::Messages, Metric::Count, 7);
+        tally.add_traffic(Traffic::RealtimeIn, Kind::Messages, Metric::Count, 7);
         tally.add(Counter::Alarms, 1);
         tally.deliver(3_000);
         tally.refuse(&Code::PublishRateLimited.into());
