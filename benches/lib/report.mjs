@@ -134,8 +134,8 @@ function surroundings(out) {
 
 /** What durability costs here at least: disks differ a hundredfold. @param {string} out */
 function commitMilliseconds(out) {
-  const probe = path.join(out, 'probe');
-  const file = fs.openSync(probe, 'w');
+  const folder = fs.mkdtempSync(path.join(out, 'probe-'));
+  const file = fs.openSync(path.join(folder, 'probe'), 'w');
   const took = Array.from({ length: 50 }, () => {
     const start = performance.now();
     fs.writeSync(file, Buffer.alloc(4096));
@@ -143,6 +143,6 @@ function commitMilliseconds(out) {
     return performance.now() - start;
   });
   fs.closeSync(file);
-  fs.rmSync(probe);
+  fs.rmSync(folder, { recursive: true });
   return spread(took)?.middle ?? NaN;
 }
