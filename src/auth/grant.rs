@@ -79,8 +79,8 @@ impl Grant {
         closest.map(|(_, claim)| claim.clone())
     }
 
-    /// What is left of it by its key as the app has that now, whatever the key was when the client was let through.
-    /// Fails with 80003 when that is nothing: the client comes back, and is told why.
+    /// As much of it as its key still allows, by what the app has now, whatever the key was when the client was let
+    /// through. Fails with 80003 when that is nothing: the client comes back, and is told why.
     pub fn within(self, app: &App, now_ms: u64) -> Result<Grant, ErrorInfo> {
         if self.is_of_nobody() || self.key_name.reach().is_some() {
             return Ok(self);

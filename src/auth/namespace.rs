@@ -57,7 +57,7 @@ macro_rules! rules {
                 [$(($flag_name, self.$flag)),*]
             }
 
-            /// What is set beside flags and webhooks.
+            /// Numbers and the key of conflation, where they are set.
             fn values(&self) -> impl Iterator<Item = (&'static str, Value)> {
                 let numbers = [$(($name, json!(self.$number))),*];
                 numbers.into_iter().chain([(CONFLATION_KEY, json!(self.conflation_key))]).filter(|(_, value)| !value.is_null())
@@ -222,7 +222,7 @@ impl Rules {
         Ok(())
     }
 
-    /// What a rule of this name has no effect without, and is not there.
+    /// Another rule that the one of this name needs, where that is not set.
     fn lacks(&self, name: &str) -> Option<&'static str> {
         match name {
             "retentionHours" if !self.persisted && !self.mutable_messages => Some("persisted or mutableMessages"),

@@ -1,4 +1,4 @@
-//! What all storages of objects have in common: that they fail.
+//! Any storage of an object may fail.
 
 use super::pinned::Unreadable;
 

@@ -1,4 +1,4 @@
-//! What a channel must remember besides its log, in the versions that builds stored.
+//! A channel's own record, beside its log, in each version that builds stored.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};

@@ -357,7 +357,7 @@ impl Channel {
         self.reload(store)?;
         let floor = self.log.expired(store, &self.meta, self.heard, now_ms)?;
         let Some(floor) = floor.filter(|floor| *floor > self.meta.floor) else {
-            // What is unheard of stays until the app has answered.
+            // Rows that the app has not said the rules of stay until it has.
             self.trim_at_ms = self.heard.map_or(0, |_| now_ms + TRIM_PAUSE_MS);
             return Ok(());
         };

@@ -121,7 +121,7 @@ impl Request {
         self.is_by(&WAIT_BY_STATUS)
     }
 
-    /// What stands between two links of an answer.
+    /// Stands between two links of an answer.
     pub fn between_links(&self) -> &'static str {
         if self.is_by(&FIND_LINKS_BY_NAME) { ", Link: " } else { ", " }
     }

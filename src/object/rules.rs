@@ -71,8 +71,8 @@ impl<S: Store + RelayStore> Host<S> {
         is_made && !address.channel.is_metachannel()
     }
 
-    /// What the app says of a channel whose rules were these. If others came meanwhile, it is asked once more; also if
-    /// this fails and no call brings the rules.
+    /// The app has answered for a channel whose rules were these. If others came meanwhile, it is asked once more; also
+    /// if this fails and no call brings the rules.
     pub(super) fn rules_answered(&mut self, before: &Rules, through: Position, answer: Answer<AppResponse>) {
         let Some(channel) = &mut self.channel else { return };
         let is_taken = match answer {
