@@ -1,5 +1,6 @@
-//! Up to where the app has said which rules there were. Whoever publishes may not have heard of a webhook that was made
-//! before; so what came since then stays in the log until the app is asked, also when the memory is lost that knew it.
+//! The app says which rules there were, up to some place in the log. Whoever publishes may not have heard of a webhook
+//! that was made before. So all that came since that place stays in the log until the app is asked, also when the
+//! memory is lost that knew it.
 
 use super::Channel;
 use super::store::{Store, StoreError};

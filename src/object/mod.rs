@@ -8,8 +8,8 @@
 //!   `schedule` when;
 //! - `entrance` lets clients in, over WebSockets and over HTTP, `engine` those of Engine.IO from one to the other, and
 //!   `calls` answers other objects;
-//! - `rules` are those of a channel's object, `watch` keeps the relay's watch of its app, and `rebuild` brings a memory
-//!   back from what outlived it;
+//! - `rules` are those of a channel's object, `watch` keeps the relay's watch of its app, and `rebuild` brings back a
+//!   memory from what outlived it;
 //! - `reports` counts what happens, and tells the app;
 //! - `timers` and `alarm` are what is known of the platform's clocks, `store` is what a relay keeps;
 //! - `hooks` has the receivers of webhooks told;

@@ -84,7 +84,7 @@ impl<S: Store + RelayStore> Host<S> {
                 self.unconfirmed.is_doubted = true;
                 false
             }
-            // What was deleted is owed nothing.
+            // The app was deleted, and nothing is owed to it.
             Ok(AppResponse::Config(None)) => true,
             _ => false,
         };

@@ -1,6 +1,6 @@
 //! Whom a relay lets in: as many connections as it may hold, at a pace that leaves those who are there undisturbed.
 //!
-//! What is refused here is told to the router, which knows where else there may be room; see [`crate::rpc::placement`].
+//! The router is told of each refusal, and knows where else there may be room; see [`crate::rpc::placement`].
 
 use super::Relay;
 use super::bounds::Bounds;

@@ -57,7 +57,7 @@ struct Group {
     is_alone: bool,
     /// All that passes its filter, if nothing else is said.
     picked: Option<Vec<usize>>,
-    /// What is delivered to it, where that is not what its variant gives to all.
+    /// Its own list of entries, where its variant's is not for it.
     own: Option<Vec<Entry>>,
 }
 
@@ -88,7 +88,7 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// What all get who take these deltas, made once.
+    /// Deltas that all readers of this variant share, made once.
     fn linked(&self, variant: Variant) -> &[Entry] {
         let made = if variant == Variant::Deltas { &self.deltas } else { &self.deltas_after_base };
         made.get_or_init(|| self.link(variant, &self.whole))
@@ -188,7 +188,7 @@ impl Relay {
         self.keep_checkpoint(owner);
     }
 
-    /// Who gets something of a delivery, by what it is. `sieve` has it with increments summed, `singly` without.
+    /// Readers of a delivery, by what they get. `sieve` has it with increments summed, `singly` without.
     fn groups(
         &mut self,
         owner: &ChannelName,

@@ -24,7 +24,7 @@ use crate::protocol::outbound::Outbound;
 use crate::rpc::Ticket;
 use crate::rpc::{Backlog, ReadFrom, Request};
 
-/// Where the log ends.
+/// The end of the log.
 pub const PRESENT: ReadFrom = ReadFrom::Last { messages: 0 };
 
 /// A read of the log, and the attachments that wait for it: those that resume together from one serial share one.
@@ -122,7 +122,7 @@ impl Relay {
         }
         self.send_replays(replays);
         for (socket, name, replay) in given {
-            // Who was told no more than where the log ends goes on from there.
+            // A reader that was told the end of the log alone goes on from there.
             let resumes = replay.resumes || read.from == PRESENT;
             self.after_page(socket, name, backlog, Replay { resumes, ..replay });
         }

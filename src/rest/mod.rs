@@ -1,6 +1,6 @@
 //! The REST API as plain values: a [`Request`] goes in, a [`Step`] comes out, and no socket, clock or storage is in
-//! sight. The [`router`](crate::router) leads a request through them, and the shell performs the calls that a step asks
-//! for (protocol.md § 12).
+//! sight. The [`router`](crate::router) leads a request through them, and the shell performs the calls that a step
+//! asks for (protocol.md § 12).
 //!
 //! ```text
 //! body_bound(request) ──▶ Reply, or how much of its body begin() needs
@@ -10,9 +10,9 @@
 //! ```
 //!
 //! In reading order: `route` (path to what is asked), `caller` (who asks), `barred` (who was banned), `body` (what was
-//! sent), then one file for each thing that can be asked: `publish` with `unenveloped`, `batch`, `history` with `page`,
-//! `message`, `annotations`, `presence`, `objects`, `chat`, `status`, `stats`, `metrics`, `token`, `revoke`, `apps`,
-//! `admin`, `webhooks`, `push`, `pusher`; `step` is how each goes on with the answers that it waits for.
+//! sent), then one file for each thing that can be asked: `publish` with `unenveloped`, `batch`, `history` with
+//! `page`, `message`, `annotations`, `presence`, `objects`, `chat`, `status`, `stats`, `metrics`, `token`, `revoke`,
+//! `apps`, `admin`, `webhooks`, `push`, `pusher`; `step` is how each goes on with the answers that it waits for.
 
 mod admin;
 mod annotations;

@@ -1,5 +1,5 @@
-//! Who comes, by whatever way, and what its request says: which app it is of, by which credentials, and how it is to be
-//! held. All that differs from one way to another is here and in [`Way`].
+//! A client that comes, by whatever way, and what its request says: which app it is of, by which credentials, and how
+//! it is to be held. All that differs from one way to another is here and in [`Way`].
 
 use super::Moment;
 use super::route::Way;
