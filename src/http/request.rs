@@ -24,7 +24,7 @@ pub struct Request {
     /// Where it came from, as [`origin`](super::addresses::origin) has it; empty when that is not known.
     pub address: String,
     pub region: Region,
-    /// At most as many bytes as [`crate::rest::body_bound`] gives, and one more: the shell need read no further,
+    /// At most as many bytes as [`crate::rest::admit`] gives, and one more: the shell need read no further,
     /// because that is refused.
     pub body: Vec<u8>,
 }

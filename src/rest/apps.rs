@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::caller::Caller;
-use super::step::another_answer;
-use super::{Context, Step, admin, body, publish};
+use super::step::{Begin, another_answer};
+use super::{Context, Step, admin, body, metrics, publish};
 use crate::app::{NewApp, fixtures};
 use crate::auth::{Guessed, Operations, Operators, Secret, bearer};
 use crate::error::{Code, ErrorInfo};
@@ -40,9 +40,17 @@ impl Admin {
     }
 }
 
-/// Fails as [`require_maker`] and [`NewApp::from_body`] do.
-pub fn create(request: &Request, form: Form, context: &mut Context<'_>) -> Result<Step, ErrorInfo> {
+/// Fails as [`require_maker`] does.
+pub fn admit(request: &Request, form: Form, context: &mut Context<'_>) -> Result<Box<Begin>, ErrorInfo> {
     require_maker(request, context)?;
+    Ok(match request.method == "POST" {
+        true => Box::new(move |request, context| create(request, form, context)),
+        false => Box::new(move |_, context| Ok(metrics::list(form, context))),
+    })
+}
+
+/// Fails as [`NewApp::from_body`] does.
+fn create(request: &Request, form: Form, context: &Context<'_>) -> Result<Step, ErrorInfo> {
     let new = NewApp::from_body(&body::value(request)?, &context.random)?;
     let mut answer = new.answer;
     if let Value::Object(answer) = &mut answer {
@@ -86,7 +94,12 @@ pub fn has_admin_token(request: &Request, context: &Context<'_>) -> bool {
 /// By the admin token, or by the first key of the app, if that may administer it. Fails with 40400 when nobody makes
 /// apps or there is no such app, with 40300 for one of the deployment's own, with 40160 for another key, and as
 /// credentials do.
-pub fn delete(request: &Request, app: AppId, form: Form, context: &mut Context<'_>) -> Result<Step, ErrorInfo> {
+pub fn admit_to_delete(
+    request: &Request,
+    app: AppId,
+    form: Form,
+    context: &mut Context<'_>,
+) -> Result<Box<Begin>, ErrorInfo> {
     if context.admin.is_closed() {
         return Err(closed());
     }
@@ -99,14 +112,18 @@ pub fn delete(request: &Request, app: AppId, form: Form, context: &mut Context<'
         caller.require_first_key(&app)?;
         format!("key {}", caller.grant().key_name)
     };
+    Ok(Box::new(move |_, context| Ok(delete(app, by, form, context))))
+}
+
+fn delete(app: AppId, by: String, form: Form, context: &Context<'_>) -> Step {
     let (config, now_ms) = (context.apps.get(&app).cloned(), context.now_ms);
-    Ok(form.ask(AppCall { app: app.clone(), request: AppRequest::Delete }, move |response| match response {
+    form.ask(AppCall { app: app.clone(), request: AppRequest::Delete }, move |response| match response {
         AppResponse::Channels(channels) => {
             let gone = settle(form, fixtures::leaving(&app, config.as_deref(), &channels), Reply::empty());
             Ok(admin::deployment_note(&app, &by, "delete app", now_ms, form, gone))
         }
         _ => Err(another_answer()),
-    }))
+    })
 }
 
 /// What is done with the members of an app before it is said that the app is made, or gone.

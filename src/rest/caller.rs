@@ -53,6 +53,10 @@ impl Caller {
         &self.grant
     }
 
+    pub fn into_grant(self) -> Grant {
+        self.grant
+    }
+
     /// The key that it has, or that signed its token. `None` for one that is no more.
     fn key(&self) -> Option<&Key> {
         self.operators.as_ref().or_else(|| self.app.key(&self.grant.key_name))

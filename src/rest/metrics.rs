@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::caller::Caller;
-use super::step::another_answer;
+use super::step::{Begin, another_answer};
 use super::{Context, Step, apps};
 use crate::error::ErrorInfo;
 use crate::http::{Form, Reply, Request};
@@ -14,8 +14,10 @@ use crate::rpc::{Answer, AppCall, AppRequest, AppResponse};
 use crate::stats::metrics;
 
 /// Fails as [`apps::require_maker`] does.
-pub fn begin(request: &Request, form: Form, context: &mut Context<'_>) -> Result<Step, ErrorInfo> {
-    survey(request, form, context, move |configured, made| ask_all(configured, made, &AppRequest::Total, form, summed))
+pub fn admit(request: &Request, form: Form, context: &mut Context<'_>) -> Result<Box<Begin>, ErrorInfo> {
+    apps::require_maker(request, context)?;
+    let all = move |configured, made| ask_all(configured, made, &AppRequest::Total, form, summed);
+    Ok(Box::new(move |_, context| Ok(survey(form, context, all))))
 }
 
 /// Fails with 40160 for who may not see statistics.
@@ -42,9 +44,9 @@ pub fn ask_all(
     Step::Survey(calls, form.then(move |answers| Ok(Step::Reply(sum(apps, missing, answers)))))
 }
 
-/// The same of `GET /apps`.
-pub fn list(request: &Request, form: Form, context: &mut Context<'_>) -> Result<Step, ErrorInfo> {
-    survey(request, form, context, move |configured, made| {
+/// `GET /apps`.
+pub fn list(form: Form, context: &Context<'_>) -> Step {
+    survey(form, context, move |configured, made| {
         let shown = |made: bool| move |id: &AppId| json!({ "id": id.as_str(), "madeAtRunTime": made });
         let apps = configured.iter().map(shown(false)).chain(made.iter().map(shown(true)));
         Step::Reply(form.ok(&apps.collect::<Vec<Value>>()))
@@ -52,21 +54,15 @@ pub fn list(request: &Request, form: Form, context: &mut Context<'_>) -> Result<
 }
 
 /// Goes on with the apps of the configuration, and with those made at run time.
-pub fn survey(
-    request: &Request,
-    form: Form,
-    context: &mut Context<'_>,
-    go_on: impl FnOnce(Vec<AppId>, Vec<AppId>) -> Step + 'static,
-) -> Result<Step, ErrorInfo> {
-    apps::require_maker(request, context)?;
+pub fn survey(form: Form, context: &Context<'_>, go_on: impl FnOnce(Vec<AppId>, Vec<AppId>) -> Step + 'static) -> Step {
     let mut configured: Vec<AppId> = context.apps.iter().map(|app| app.id().clone()).collect();
     let request = AppRequest::Channels { prefix: String::new(), after: String::new(), limit: METRICS_APPS_MAX + 1 };
-    Ok(form.ask(AppCall { app: AppId::deployment(), request }, move |response| {
+    form.ask(AppCall { app: AppId::deployment(), request }, move |response| {
         let AppResponse::Channels(made) = response else { return Err(another_answer()) };
         let made: Vec<AppId> = made.lines().filter_map(|id| AppId::parse(id).ok()).collect();
         configured.retain(|id| !made.contains(id));
         Ok(go_on(configured, made))
-    }))
+    })
 }
 
 fn summed(apps: usize, missing: usize, answers: Vec<Answer<AppResponse>>) -> Reply {

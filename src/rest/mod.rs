@@ -3,10 +3,11 @@
 //! asks for (protocol.md § 12).
 //!
 //! ```text
-//! body_bound(request) ──▶ Reply, or how much of its body begin() needs
-//! begin(request) ──▶ Reply
-//!        ├─────────▶ Calls ── the channels answer ─┐
-//!        └─────────▶ Ask ──── the app answers ─────┴▶ Continuation::answered ──▶ Reply, Calls or Ask
+//! find(request) ──▶ Reply, or a route
+//! admit(request, route) ──▶ Reply, or how much of its body it needs
+//! Admitted::begin(request) ──▶ Reply
+//!        ├──────────────────▶ Calls ── the channels answer ─┐
+//!        └──────────────────▶ Ask ──── the app answers ─────┴▶ Continuation::answered ──▶ Reply, Calls or Ask
 //! ```
 //!
 //! In reading order: `route` (path to what is asked), `caller` (who asks), `barred` (who was banned), `body` (what was
@@ -43,7 +44,8 @@ mod webhooks;
 
 pub use apps::Admin;
 pub use body::check_coding;
-pub use step::{Asking, Continuation, Step};
+pub use route::Route;
+pub use step::{Admitted, Asking, Continuation, Step};
 
 use crate::auth::{Apps, Attempts};
 use crate::error::ErrorInfo;
@@ -51,14 +53,13 @@ use crate::event;
 use crate::http::uploads::Bound;
 use crate::http::{Form, Reply, Request};
 use crate::intake::parameters;
-use crate::limits::{BATCH_BODY_MAX_BYTES, BODY_MAX_BYTES, TOKEN_REQUEST_MAX_BYTES};
+use crate::limits::TOKEN_REQUEST_MAX_BYTES;
 use crate::model::name::AppId;
 use crate::protocol::door;
-use admin::{AdminRoute, Matter, Operator, Scope};
+use admin::{Operator, Scope};
 use barred::Guard;
 use caller::Caller;
-use push::PushRoute;
-use route::Route;
+use step::Begin;
 
 /// What the server brings to a request.
 pub struct Context<'a> {
@@ -71,72 +72,26 @@ pub struct Context<'a> {
     pub random: [u8; 32],
 }
 
-/// The apps that a request names: all that [`begin`] will look for.
-pub fn apps_named(request: &Request) -> Vec<AppId> {
-    let by_path = Route::find(&request.path).ok().and_then(|route| route.app().cloned());
+/// The apps that a request names: all that [`admit`] will look for. `route` is where it leads, if anywhere.
+pub fn apps_named(request: &Request, route: Option<&Route>) -> Vec<AppId> {
+    let by_path = route.and_then(|route| route.app().cloned());
     let by_credentials = caller::credentials(request).ok().map(|credentials| credentials.app_id().clone());
     let by_device = push::device_token(request).map(|(app, _)| app);
     by_path.into_iter().chain(by_credentials).chain(by_device).collect()
 }
 
-/// Whether [`begin`] needs all of the deployment's own apps besides those.
-pub fn is_of_deployment(request: &Request) -> bool {
-    Route::find(&request.path).is_ok_and(|route| route.is_of_deployment(&request.method))
-}
-
-/// Whether it asks for a token.
-pub fn is_for_token(request: &Request) -> bool {
-    matches!(Route::find(&request.path), Ok(Route::RequestToken(_)))
-}
-
-/// How many bytes of its body a request needs read, before any is: none of a request that is refused without it, whose
-/// answer this is. The shell reads one more, so that who sent too much is told.
-pub fn body_bound(request: &Request, context: &mut Context<'_>) -> Result<Bound, Reply> {
-    let form = Form::of(request);
-    let Ok(route) = Route::find(&request.plain_path()) else { return Ok(Bound::NOTHING) };
-    if !["POST", "PUT", "PATCH"].contains(&request.method.as_str()) || !route.allows(&request.method) {
-        return Ok(Bound::NOTHING);
-    }
-    let admitted = match &route {
-        Route::RequestToken(key_name) => token::require_key(key_name, context).map(drop),
-        Route::Apps | Route::Admin(AdminRoute { matter: Matter::Tokens, .. }) => apps::require_maker(request, context),
-        Route::Push(_) => push::Asker::authenticate(request, context).map(drop),
-        #[cfg(feature = "pusher")]
-        Route::Pusher(route) => route.caller(request, context).map(drop),
-        Route::Admin(AdminRoute { app: Some(app), matter: Matter::Bans }) => {
-            Operator::over(Scope::Some, request, app, context).map(drop)
-        }
-        Route::Admin(AdminRoute { app: Some(app), .. }) => Operator::authenticate(request, app, context).map(drop),
-        _ => Caller::authenticate(request, context).map(drop),
-    };
-    admitted.map_err(|error| form.error(&error))?;
-    #[cfg(feature = "pusher")]
-    if let Route::Pusher(route) = &route {
-        return Ok(Bound::proven(route.body_max_bytes()));
-    }
-    Ok(match route {
-        // What proves it is in the body.
-        Route::RequestToken(_) => Bound::unproven(TOKEN_REQUEST_MAX_BYTES),
-        Route::Batch | Route::Push(PushRoute::Batch) => Bound::proven(BATCH_BODY_MAX_BYTES),
-        _ => Bound::proven(BODY_MAX_BYTES),
-    })
-}
-
-/// Begins to answer a request.
-pub fn begin(request: &Request, mut context: Context<'_>) -> Step {
+/// Where a request leads, or what answers it without more.
+pub fn find(request: &Request) -> Result<Route, Reply> {
     let form = Form::of(request);
     if request.method == "OPTIONS" {
-        return Step::Reply(Reply::preflight());
+        return Err(Reply::preflight());
     }
-    let route = match Route::find(&request.plain_path()) {
-        Ok(route) => route,
-        Err(_) if is_only_read(request) => return Step::Reply(form.method_not_allowed("GET, OPTIONS")),
-        Err(error) => return Step::Reply(form.error(&error)),
-    };
-    if !route.allows(&request.method) {
-        return Step::Reply(form.method_not_allowed(route.methods()));
+    match Route::find(&request.plain_path()) {
+        Ok(route) if route.allows(&request.method) => Ok(route),
+        Ok(route) => Err(form.method_not_allowed(route.methods())),
+        Err(_) if is_only_read(request) => Err(form.method_not_allowed("GET, OPTIONS")),
+        Err(error) => Err(form.error(&error)),
     }
-    dispatch(request, route, form, &mut context).unwrap_or_else(|error| Step::Reply(form.error(&error)))
 }
 
 /// Whether another method asks for what is no endpoint and is there by GET: a page, or a door of WebSockets.
@@ -146,92 +101,105 @@ fn is_only_read(request: &Request) -> bool {
     is_there && !["GET", "HEAD"].contains(&request.method.as_str())
 }
 
-fn dispatch(request: &Request, route: Route, form: Form, context: &mut Context<'_>) -> Result<Step, ErrorInfo> {
-    parameters::check(route.query_of(&request.method), &request.query, request.headers.name_an_sdk())?;
-    match route {
-        Route::Time => Ok(Step::Reply(form.ok(&[context.now_ms]))),
-        Route::RequestToken(key_name) => token::begin(request, &key_name, form, context),
-        Route::Metrics if admin::is_by_deployment(request, context) => metrics::begin(request, form, context),
-        Route::Stats if request.method != "POST" && apps::has_admin_token(request, context) => {
-            stats::of_deployment(request, form, context)
-        }
-        Route::Apps if request.method != "POST" => metrics::list(request, form, context),
-        Route::Apps => apps::create(request, form, context),
-        Route::Admin(AdminRoute { app: Some(id), matter: Matter::App }) if request.method == "DELETE" => {
-            apps::delete(request, id, form, context)
-        }
-        Route::Admin(route) => admin::begin(request, route, form, context),
-        Route::Webhooks(id) => webhooks::begin(request, id, form, context),
-        Route::DeadLetters(id) if request.method == "DELETE" => webhooks::forget(request, id, form, context),
-        Route::DeadLetters(id) => webhooks::dead_letters(request, id, form, context),
-        Route::Push(route) => push::begin(request, route, form, context),
-        #[cfg(feature = "pusher")]
-        Route::Pusher(route) => pusher::begin(request, route, form, context),
-        route => {
-            let caller = Caller::authenticate(request, context)?;
-            let check = caller.check();
-            let guard = Guard::of(&caller, context.now_ms);
-            let step = for_caller(request, route, form, caller, context)?;
-            Ok(form.unless_revoked(check, guard.step(form, step)))
-        }
+/// Lets in who asks, by all of a request but its body, and says how many bytes of that are needed. The shell reads one
+/// more, so that who sent too much is told. A request that is refused has its answer, and nobody wants its body.
+pub fn admit(request: &Request, route: Route, context: &mut Context<'_>) -> Result<(Bound, Admitted), Reply> {
+    let form = Form::of(request);
+    let bound = match route {
+        _ if !["POST", "PUT", "PATCH"].contains(&request.method.as_str()) => Bound::NOTHING,
+        // What proves it is in the body, or the app's to say.
+        Route::RequestToken(_) => Bound::unproven(TOKEN_REQUEST_MAX_BYTES),
+        Route::Push(_) if push::device_token(request).is_some() => Bound::unproven(TOKEN_REQUEST_MAX_BYTES),
+        _ => Bound::proven(route.body_max_bytes()),
+    };
+    let query = parameters::check(route.query_of(&request.method), &request.query, request.headers.name_an_sdk());
+    match query.and_then(|()| admitted(request, route, form, context)) {
+        Ok(begin) => Ok((bound, Admitted { form, begin })),
+        Err(error) => Err(form.error(&error)),
     }
 }
 
-fn for_caller(
-    request: &Request,
-    route: Route,
-    form: Form,
-    caller: Caller,
-    context: &Context<'_>,
-) -> Result<Step, ErrorInfo> {
-    match route {
-        Route::Publish(channel) => publish::begin(request, &channel, &caller, form, &context.random),
-        Route::Messages(channel) if request.method == "POST" => {
-            publish::begin(request, &channel, &caller, form, &context.random)
+fn admitted(request: &Request, route: Route, form: Form, context: &mut Context<'_>) -> Result<Box<Begin>, ErrorInfo> {
+    let method = request.method.as_str();
+    let by_caller: Box<BeginBy> = match route {
+        Route::Time => return Ok(Box::new(move |_, context| Ok(Step::Reply(form.ok(&[context.now_ms]))))),
+        Route::RequestToken(key_name) => return token::admit(key_name, form, context),
+        Route::Apps => return apps::admit(request, form, context),
+        Route::Metrics if admin::is_by_deployment(request, context) => return metrics::admit(request, form, context),
+        Route::Stats if method != "POST" && apps::has_admin_token(request, context) => {
+            return stats::admit(request, form, context);
         }
-        Route::Messages(channel) if request.method == "DELETE" => admin::purge(&channel, &caller, form, context.now_ms),
-        Route::Messages(channel) | Route::History(channel) => {
-            history::begin(request, &channel, &caller, form, history::Kind::Messages, context.now_ms)
-        }
-        Route::Message(channel, serial) if request.method == "PATCH" => {
-            message::operate(request, &channel, serial, &caller, form, &context.random)
-        }
-        Route::Message(channel, serial) => message::begin(&channel, serial, &caller, form),
-        Route::Versions(channel, serial) => {
-            message::begin_versions(request, &channel, serial, &caller, form, history::Kind::Messages)
-        }
-        Route::Chat(channel, wanted) => chat::begin(request, &channel, wanted, &caller, form, context),
-        Route::Presence(channel) => presence::begin(request, &channel, &caller, form),
-        Route::PresenceHistory(channel) => {
-            history::begin(request, &channel, &caller, form, history::Kind::Presence, context.now_ms)
-        }
-        Route::Objects(channel, _) if request.method == "POST" => {
-            objects::begin(request, &channel, &caller, form, context)
-        }
-        Route::Objects(channel, id) => objects::read(request, &channel, id, &caller, form),
-        Route::PresenceBatch => presence::begin_batch(request, &caller, form),
-        Route::Annotations(channel, serial) if request.method == "POST" => {
-            annotations::publish(request, &channel, &serial, &caller, form, &context.random)
-        }
-        Route::Annotations(channel, serial) => annotations::begin(request, &channel, &serial, &caller, form),
-        Route::ClientSummary(channel, serial) => annotations::client_summary(request, &channel, &serial, &caller, form),
-        Route::Channel(channel) => status::begin(&channel, &caller, form),
-        Route::Channels => status::enumerate(request, caller, form),
-        Route::Stats if request.method == "POST" => stats::make_up(request, &caller, form, context),
-        Route::Stats => stats::begin(request, &caller, form, context.now_ms),
-        Route::Metrics => metrics::of_app(&caller, form),
-        Route::Batch => batch::begin(request, &caller, form, &context.random),
-        Route::RevokeTokens(key_name) => revoke::begin(request, &key_name, &caller, form, context.now_ms),
-        Route::Time
-        | Route::RequestToken(_)
-        | Route::Apps
-        | Route::Admin(_)
-        | Route::Push(_)
-        | Route::Webhooks(_)
-        | Route::DeadLetters(_) => {
-            unreachable!("answered without a caller")
-        }
+        Route::Admin(route) => return admin::admit(request, route, form, context),
+        Route::Webhooks(id) => return webhooks::admit(request, id, form, context),
+        Route::DeadLetters(id) => return webhooks::admit_to_dead_letters(request, id, form, context),
+        Route::Push(route) => return push::admit(request, route, form, context),
         #[cfg(feature = "pusher")]
-        Route::Pusher(_) => unreachable!("it has a caller of its own"),
-    }
+        Route::Pusher(route) => return pusher::admit(request, route, form, context),
+        Route::Publish(channel) => {
+            Box::new(move |request, caller, context| publish::begin(request, &channel, &caller, form, &context.random))
+        }
+        Route::Messages(channel) if method == "POST" => {
+            Box::new(move |request, caller, context| publish::begin(request, &channel, &caller, form, &context.random))
+        }
+        Route::Messages(channel) if method == "DELETE" => {
+            Box::new(move |_, caller, context| admin::purge(&channel, caller, form, context.now_ms))
+        }
+        Route::Messages(channel) | Route::History(channel) => Box::new(move |request, caller, context| {
+            history::begin(request, &channel, &caller, form, history::Kind::Messages, context.now_ms)
+        }),
+        Route::Message(channel, serial) if method == "PATCH" => Box::new(move |request, caller, context| {
+            message::operate(request, &channel, serial, &caller, form, &context.random)
+        }),
+        Route::Message(channel, serial) => {
+            Box::new(move |_, caller, _| message::begin(&channel, serial, &caller, form))
+        }
+        Route::Versions(channel, serial) => Box::new(move |request, caller, _| {
+            message::begin_versions(request, &channel, serial, &caller, form, history::Kind::Messages)
+        }),
+        Route::Chat(channel, wanted) => {
+            Box::new(move |request, caller, context| chat::begin(request, &channel, wanted, &caller, form, context))
+        }
+        Route::Presence(channel) => {
+            Box::new(move |request, caller, _| presence::begin(request, &channel, &caller, form))
+        }
+        Route::PresenceHistory(channel) => Box::new(move |request, caller, context| {
+            history::begin(request, &channel, &caller, form, history::Kind::Presence, context.now_ms)
+        }),
+        Route::Objects(channel, _) if method == "POST" => {
+            Box::new(move |request, caller, context| objects::begin(request, &channel, &caller, form, context))
+        }
+        Route::Objects(channel, id) => {
+            Box::new(move |request, caller, _| objects::read(request, &channel, id, &caller, form))
+        }
+        Route::PresenceBatch => Box::new(move |request, caller, _| presence::begin_batch(request, &caller, form)),
+        Route::Annotations(channel, serial) if method == "POST" => Box::new(move |request, caller, context| {
+            annotations::publish(request, &channel, &serial, &caller, form, &context.random)
+        }),
+        Route::Annotations(channel, serial) => {
+            Box::new(move |request, caller, _| annotations::begin(request, &channel, &serial, &caller, form))
+        }
+        Route::ClientSummary(channel, serial) => {
+            Box::new(move |request, caller, _| annotations::client_summary(request, &channel, &serial, &caller, form))
+        }
+        Route::Channel(channel) => Box::new(move |_, caller, _| status::begin(&channel, &caller, form)),
+        Route::Channels => Box::new(move |request, caller, _| status::enumerate(request, caller, form)),
+        Route::Stats if method == "POST" => {
+            Box::new(move |request, caller, context| stats::make_up(request, &caller, form, context))
+        }
+        Route::Stats => Box::new(move |request, caller, context| stats::begin(request, &caller, form, context.now_ms)),
+        Route::Metrics => Box::new(move |_, caller, _| metrics::of_app(&caller, form)),
+        Route::Batch => Box::new(move |request, caller, context| batch::begin(request, &caller, form, &context.random)),
+        Route::RevokeTokens(key_name) => {
+            Box::new(move |request, caller, context| revoke::begin(request, &key_name, &caller, form, context.now_ms))
+        }
+    };
+    let caller = Caller::authenticate(request, context)?;
+    Ok(Box::new(move |request, context| {
+        let (check, guard) = (caller.check(), Guard::of(&caller, context.now_ms));
+        let step = by_caller(request, caller, context)?;
+        Ok(form.unless_revoked(check, guard.step(form, step)))
+    }))
 }
+
+/// How a caller's request begins.
+type BeginBy = dyn FnOnce(&Request, Caller, &Context<'_>) -> Result<Step, ErrorInfo>;

@@ -13,7 +13,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 
 use super::barred::Guard;
 use super::caller::{Caller, credentials};
-use super::step::another_answer;
+use super::step::{Begin, another_answer};
 use super::{Context, Step};
 use crate::auth::{Identity, Operations, from_base64};
 use crate::error::{Code, ErrorInfo};
@@ -174,9 +174,25 @@ fn new_device_token(app: &AppId, random: &[u8; 32]) -> String {
     format!("{}{DEVICE_TOKEN_MARK}{}", app.as_str(), BASE64URL.encode(secret))
 }
 
-/// Fails with 40160 where the caller may not, with 40300 for a client that is banned, and as each request does.
-pub fn begin(request: &Request, route: PushRoute, form: Form, context: &mut Context<'_>) -> Result<Step, ErrorInfo> {
+/// Fails as [`Asker::authenticate`] does.
+pub fn admit(
+    request: &Request,
+    route: PushRoute,
+    form: Form,
+    context: &mut Context<'_>,
+) -> Result<Box<Begin>, ErrorInfo> {
     let asker = Asker::authenticate(request, context)?;
+    Ok(Box::new(move |request, context| begin(request, route, asker, form, context)))
+}
+
+/// Fails with 40160 where the caller may not, with 40300 for a client that is banned, and as each request does.
+fn begin(
+    request: &Request,
+    route: PushRoute,
+    asker: Asker,
+    form: Form,
+    context: &Context<'_>,
+) -> Result<Step, ErrorInfo> {
     let check = asker.caller.as_ref().and_then(Caller::check);
     let guard = asker.caller.as_ref().map(|caller| Guard::of(caller, context.now_ms));
     let channel = if route == PushRoute::Subscriptions { subscriptions::channel(request) } else { None };

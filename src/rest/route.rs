@@ -12,6 +12,7 @@ use crate::auth::KeyName;
 use crate::error::{Code, ErrorInfo};
 use crate::http::percent;
 use crate::intake::parameters::QueryOf;
+use crate::limits::{BATCH_BODY_MAX_BYTES, BODY_MAX_BYTES};
 use crate::model::name::{AppId, ChannelName};
 
 #[derive(Debug, PartialEq)]
@@ -158,6 +159,15 @@ impl Route {
             Route::Pusher(route) => route.app(),
             Route::Webhooks(id) | Route::DeadLetters(id) => Some(id),
             _ => None,
+        }
+    }
+
+    pub fn body_max_bytes(&self) -> usize {
+        match self {
+            Route::Batch | Route::Push(PushRoute::Batch) => BATCH_BODY_MAX_BYTES,
+            #[cfg(feature = "pusher")]
+            Route::Pusher(PusherRoute::BatchEvents(_)) => BATCH_BODY_MAX_BYTES,
+            _ => BODY_MAX_BYTES,
         }
     }
 

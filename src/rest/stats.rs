@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use super::apps::Admin;
+use super::apps::{self, Admin};
 use super::caller::Caller;
 use super::history::{forwards, limit};
 use super::page::Links;
-use super::step::another_answer;
+use super::step::{Begin, another_answer};
 use super::{Context, Step, body, metrics};
 use crate::base::whole_number;
 use crate::error::{Code, ErrorInfo};
@@ -33,18 +33,22 @@ pub fn begin(request: &Request, caller: &Caller, form: Form, now_ms: u64) -> Res
     }))
 }
 
-/// The sum over all apps: what they do side by side. Fails as [`apps::require_maker`](super::apps::require_maker) does,
-/// and as [`begin`].
-pub fn of_deployment(request: &Request, form: Form, context: &mut Context<'_>) -> Result<Step, ErrorInfo> {
+/// The sum over all apps: what they do side by side. Fails as [`apps::require_maker`] does, and as [`begin`].
+pub fn admit(request: &Request, form: Form, context: &mut Context<'_>) -> Result<Box<Begin>, ErrorInfo> {
+    apps::require_maker(request, context)?;
+    Ok(Box::new(move |request, context| of_deployment(request, form, context)))
+}
+
+fn of_deployment(request: &Request, form: Form, context: &Context<'_>) -> Result<Step, ErrorInfo> {
     let now = context.now_ms / MINUTE_MS;
     let query = query(request, now)?;
     let page = StatsPage::new(AppId::deployment(), query, now, request);
-    metrics::survey(request, form, context, move |configured, made| {
+    Ok(metrics::survey(form, context, move |configured, made| {
         metrics::ask_all(configured, made, &AppRequest::Stats(query), form, move |_, missing, answers| {
             let (intervals, missing) = summed(&query, missing, answers);
             page.answered(form, &intervals, missing)
         })
-    })
+    }))
 }
 
 /// One more than fit the page when others follow, as each app gives them; and how many apps are missing.

@@ -1,8 +1,8 @@
 //! What is to be done next for a request, and how it goes on with the answers: an endpoint says both in one place.
 
+use super::Context;
 use crate::error::{Code, ErrorInfo};
-use crate::http::Form;
-use crate::http::Reply;
+use crate::http::{Form, Reply, Request};
 use crate::rpc::{Answer, AppCall, AppResponse, ChannelCall, Inspected, Inspection, RelayName, Response};
 
 /// What is to be done next for a request.
@@ -29,6 +29,22 @@ pub enum Step {
 pub struct Asking {
     pub key: String,
     pub relays: Vec<RelayName>,
+}
+
+/// A request whose caller was let in, and whose body is to be read.
+pub struct Admitted {
+    pub(super) form: Form,
+    pub(super) begin: Box<Begin>,
+}
+
+/// How a request begins, once its body is read. The context is that of this moment.
+pub type Begin = dyn FnOnce(&Request, &mut Context<'_>) -> Result<Step, ErrorInfo>;
+
+impl Admitted {
+    /// The same request, with its body.
+    pub fn begin(self, request: &Request, mut context: Context<'_>) -> Step {
+        (self.begin)(request, &mut context).unwrap_or_else(|error| Step::Reply(self.form.error(&error)))
+    }
 }
 
 /// How a request goes on once it has its answer.

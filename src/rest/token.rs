@@ -3,7 +3,7 @@
 
 use super::body::{self, Body};
 use super::caller::credentials;
-use super::step::another_answer;
+use super::step::{Begin, another_answer};
 use super::{Context, Step};
 use crate::auth::{Grant, Guessed, KeyName, NonceUse, TokenRequest};
 use crate::error::{Code, ErrorInfo};
@@ -12,19 +12,14 @@ use crate::intake::parameters::{self, QueryOf};
 use crate::limits::TOKEN_REQUEST_MAX_BYTES;
 use crate::rpc::{AppCall, AppRequest, AppResponse};
 
-/// Before the request is read: whatever is wrong with it, there is no such path.
-pub(super) fn require_key(key_name: &KeyName, context: &Context<'_>) -> Result<(), ErrorInfo> {
-    let key = context.apps.get(key_name.app()).and_then(|app| app.live_key(key_name, context.now_ms));
-    key.map(drop).ok_or_else(|| Code::NotFound.because("no such key"))
+/// Fails with 40400 for a key that is not there: whatever else is wrong, there is no such path.
+pub fn admit(key_name: KeyName, form: Form, context: &Context<'_>) -> Result<Box<Begin>, ErrorInfo> {
+    let key = context.apps.get(key_name.app()).and_then(|app| app.live_key(&key_name, context.now_ms));
+    key.ok_or_else(|| Code::NotFound.because("no such key"))?;
+    Ok(Box::new(move |request, context| begin(request, &key_name, form, context)))
 }
 
-pub(super) fn begin(
-    request: &Request,
-    key_name: &KeyName,
-    form: Form,
-    context: &mut Context<'_>,
-) -> Result<Step, ErrorInfo> {
-    require_key(key_name, context)?;
+fn begin(request: &Request, key_name: &KeyName, form: Form, context: &mut Context<'_>) -> Result<Step, ErrorInfo> {
     let app = context.apps.get(key_name.app()).map(|app| &**app);
     let token_request = token_request(request)?;
     let authority = authority(request, context);

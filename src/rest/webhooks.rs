@@ -2,35 +2,56 @@
 //! `…/webhooks/dead-letters`: the same with the events, for whoever operates the app (docs/webhooks.md). Events hold
 //! what was said: a key must also allow to read that. `DELETE` drops them.
 
+use std::rc::Rc;
+
 use serde_json::{Value, json};
 
 use super::history::limit;
 use super::page::{Links, before};
-use super::step::another_answer;
+use super::step::{Begin, another_answer};
 use super::{Context, Operator, Scope, Step, admin};
+use crate::auth::App;
 use crate::error::{Code, ErrorInfo};
 use crate::http::{Form, Reply, Request};
 use crate::limits::{CHANNEL_NAME_MAX_BYTES, HOOK_DEAD_PAGE_MAX};
 use crate::model::name::AppId;
 use crate::rpc::{Act, AdminResponse, AppCall, AppRequest, AppResponse, DeadEvents, DeadLetter, HookPage};
 
-/// Fails as [`Operator::authenticate`] does.
-pub fn begin(request: &Request, app: AppId, form: Form, context: &mut Context<'_>) -> Result<Step, ErrorInfo> {
-    let known = Operator::authenticate(request, &app, context)?.app;
-    Ok(form.ask(AppCall { app, request: AppRequest::Hooks }, move |response| match response {
+/// Fails as [`Operator::over`] does.
+pub fn admit(request: &Request, app: AppId, form: Form, context: &mut Context<'_>) -> Result<Box<Begin>, ErrorInfo> {
+    let operator = Operator::over(Scope::App, request, &app, context)?;
+    Ok(Box::new(move |_, _| Ok(standing(operator.app, form))))
+}
+
+fn standing(app: Rc<App>, form: Form) -> Step {
+    form.ask(AppCall { app: app.id().clone(), request: AppRequest::Hooks }, move |response| match response {
         AppResponse::Hooks(mut page) => {
             // A webhook that is no more fails nowhere.
-            page.troubled.retain(|(_, hook, _)| known.has_webhook(hook));
+            page.troubled.retain(|(_, hook, _)| app.has_webhook(hook));
             Ok(Step::Reply(form.ok(&shown(&page))))
         }
         _ => Err(another_answer()),
-    }))
+    })
 }
 
-/// Fails as [`begin`] does, also for a key without `history` on all channels, and with 40003 for a limit or a cursor
-/// that is none.
-pub fn dead_letters(request: &Request, app: AppId, form: Form, context: &mut Context<'_>) -> Result<Step, ErrorInfo> {
-    Operator::over(Scope::History, request, &app, context)?;
+/// Fails as [`admit`] does, and for a key that reads them also without `history` on all channels.
+pub fn admit_to_dead_letters(
+    request: &Request,
+    app: AppId,
+    form: Form,
+    context: &mut Context<'_>,
+) -> Result<Box<Begin>, ErrorInfo> {
+    let is_end = request.method == "DELETE";
+    let scope = if is_end { Scope::App } else { Scope::History };
+    let operator = Operator::over(scope, request, &app, context)?;
+    Ok(match is_end {
+        true => Box::new(move |request, _| forget(request, &operator, form)),
+        false => Box::new(move |request, _| dead_letters(request, app, form)),
+    })
+}
+
+/// Fails with 40003 for a limit or a cursor that is none.
+fn dead_letters(request: &Request, app: AppId, form: Form) -> Result<Step, ErrorInfo> {
     let limit = limit(request)?.min(HOOK_DEAD_PAGE_MAX);
     let before = before(request)?;
     let links = Links::of(request, "dead-letters", &[]);
@@ -45,9 +66,8 @@ pub fn dead_letters(request: &Request, app: AppId, form: Form, context: &mut Con
     }))
 }
 
-/// Drops them, or those of one channel. Fails as [`begin`] does, and with 40010 for a name that is too long for one.
-pub fn forget(request: &Request, app: AppId, form: Form, context: &mut Context<'_>) -> Result<Step, ErrorInfo> {
-    let operator = Operator::authenticate(request, &app, context)?;
+/// Drops them, or those of one channel. Fails with 40010 for a name that is too long for one.
+fn forget(request: &Request, operator: &Operator, form: Form) -> Result<Step, ErrorInfo> {
     // What happened to connections is told by a name that no client can choose.
     let channel = request.parameter("channel").map(str::to_owned);
     if channel.as_ref().is_some_and(|name| name.len() > CHANNEL_NAME_MAX_BYTES) {
@@ -55,7 +75,7 @@ pub fn forget(request: &Request, app: AppId, form: Form, context: &mut Context<'
     }
     let note = operator.note("forget dead letters", channel.as_deref().unwrap_or("all channels"));
     let act = Act::ForgetDead { channel };
-    Ok(admin::ask(&app, act, note, form, |response| match response {
+    Ok(admin::ask(operator.id(), act, note, form, |response| match response {
         AdminResponse::Done => Ok(Step::Reply(Reply::empty())),
         _ => Err(another_answer()),
     }))

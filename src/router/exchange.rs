@@ -18,7 +18,7 @@ use crate::error::ErrorInfo;
 use crate::http::uploads::Bound;
 use crate::http::{self, Reply, Request};
 use crate::model::name::AppId;
-use crate::rest::{self, Admin, Context, Continuation, Step};
+use crate::rest::{self, Admin, Admitted, Context, Continuation, Step};
 use crate::rpc::{Answer, AppCall, AppResponse};
 use crate::stats::requests::Answered;
 
@@ -28,9 +28,6 @@ pub struct Exchange {
     admin: Admin,
     random: [u8; 32],
     named: Vec<AppId>,
-    /// Those of them that are asked for.
-    sought: Vec<AppId>,
-    found: Vec<Rc<App>>,
     apps: Apps,
     is_for_token: bool,
 }
@@ -38,9 +35,9 @@ pub struct Exchange {
 /// What is to be done next.
 pub enum Next {
     /// Ask these apps, all at once, and go on by [`Router::found_all`].
-    Find(Vec<AppCall>, Exchange),
+    Find(Vec<AppCall>, Finding),
     /// Read so much of its body, and go on by [`Router::read`].
-    Read(Bound, Exchange),
+    Read(Bound, Reading),
     /// Do this, which neither replies nor asks an app, and go on by [`Router::go_on`].
     Perform(Step, Exchange),
     /// Ask an app, and go on by [`Router::asked`].
@@ -51,6 +48,27 @@ pub enum Next {
     Answer(Reply, Exchange),
     /// The same, and nobody wants its body.
     Refuse(Reply, Exchange),
+}
+
+/// A request whose apps are asked for.
+pub struct Finding {
+    exchange: Exchange,
+    route: Result<rest::Route, Reply>,
+    found: Vec<Rc<App>>,
+    sought: Vec<AppId>,
+}
+
+/// A request whose body is read.
+pub struct Reading {
+    exchange: Exchange,
+    admitted: Admitted,
+}
+
+impl Reading {
+    /// Where it comes from.
+    pub fn address(&self) -> &str {
+        &self.exchange.request.address
+    }
 }
 
 /// An app that is asked for a request.
@@ -68,69 +86,40 @@ enum Why {
 }
 
 impl Exchange {
-    /// `random` is new for every request.
-    pub fn new(request: Request, admin: Admin, random: [u8; 32]) -> Exchange {
-        let (named, is_for_token) = (rest::apps_named(&request), rest::is_for_token(&request));
-        Exchange {
-            request,
-            admin,
-            random,
-            named,
-            sought: Vec::new(),
-            found: Vec::new(),
-            apps: Apps::default(),
-            is_for_token,
-        }
-    }
-
-    /// Where it came from.
-    pub fn address(&self) -> &str {
-        &self.request.address
-    }
-
     fn refused(self, error: &ErrorInfo) -> Next {
         Next::Refuse(http::refuse(&self.request, error), self)
     }
 }
 
 impl Router {
-    pub fn request(&mut self, mut exchange: Exchange, moment: Moment<'_>) -> Next {
-        match self.seek(&mut exchange, moment) {
-            Ok(calls) if calls.is_empty() => self.bound(exchange, moment.now_ms),
-            Ok(calls) => Next::Find(calls, exchange),
-            Err(error) => exchange.refused(&error),
+    /// Begins to answer. `random` is new for every request.
+    pub fn request(&mut self, request: Request, admin: Admin, random: [u8; 32], moment: Moment<'_>) -> Next {
+        let route = rest::find(&request);
+        let named = rest::apps_named(&request, route.as_ref().ok());
+        let is_for_token = matches!(route, Ok(rest::Route::RequestToken(_)));
+        let exchange = Exchange { request, admin, random, named, apps: Apps::default(), is_for_token };
+        // Even what names no app: a deployment that is not set up says so to everyone.
+        let taken = self.take(&exchange.request.address, moment.now_ms);
+        let own = match taken.and_then(|()| moment.deployment.serving()) {
+            Ok(own) => own,
+            Err(error) => return exchange.refused(&error),
+        };
+        let is_of_all = route.as_ref().is_ok_and(|route| route.is_of_deployment(&exchange.request.method));
+        let found = if is_of_all { own.iter().cloned().collect() } else { Vec::new() };
+        let mut finding = Finding { exchange, route, found, sought: Vec::new() };
+        match self.seek(&mut finding, moment) {
+            Ok(calls) if calls.is_empty() => self.admit(finding, moment.now_ms),
+            Ok(calls) => Next::Find(calls, finding),
+            Err(error) => finding.exchange.refused(&error),
         }
     }
 
-    /// The apps have answered, in the same order.
-    pub fn found_all(&mut self, mut exchange: Exchange, answers: Vec<Answer<AppResponse>>, now_ms: u64) -> Next {
-        let mut learned = Ok(());
-        for (id, answer) in std::mem::take(&mut exchange.sought).iter().zip(answers) {
-            match self.directory.learn(id, answer, now_ms) {
-                Ok(found) => exchange.found.extend(found.map(|found| found.app)),
-                Err(error) => learned = learned.and(Err(error)),
-            }
-        }
-        match learned {
-            Ok(()) => self.bound(exchange, now_ms),
-            Err(error) => exchange.refused(&error),
-        }
-    }
-
-    /// What the apps are asked that the request names and that are not known. Fails as [`Router::take`] does, and as
-    /// `Directory::find`.
-    fn seek(&mut self, exchange: &mut Exchange, moment: Moment<'_>) -> Result<Vec<AppCall>, ErrorInfo> {
-        let Moment { deployment, now_ms } = moment;
-        let Exchange { request, named, sought, found, .. } = exchange;
-        self.take(&request.address, now_ms)?;
-        // Even for a request that names no app: a deployment that is not set up says so to everyone.
-        let own = deployment.serving()?;
-        if rest::is_of_deployment(request) {
-            found.extend(own.iter().cloned());
-        }
+    /// What the apps are asked that the request names and that are not known. Fails as `Directory::find` does.
+    fn seek(&mut self, finding: &mut Finding, moment: Moment<'_>) -> Result<Vec<AppCall>, ErrorInfo> {
+        let Finding { exchange, found, sought, .. } = finding;
         let mut calls = Vec::new();
-        for id in named.iter() {
-            match self.directory.find(id, &request.address, deployment, now_ms)? {
+        for id in &exchange.named {
+            match self.directory.find(id, &exchange.request.address, moment.deployment, moment.now_ms)? {
                 Search::Over(app) => found.extend(app.map(|found| found.app)),
                 Search::Ask(call) => {
                     sought.push(id.clone());
@@ -141,21 +130,38 @@ impl Router {
         Ok(calls)
     }
 
-    fn bound(&mut self, mut exchange: Exchange, now_ms: u64) -> Next {
-        exchange.apps = Apps::of(std::mem::take(&mut exchange.found));
-        match rest::body_bound(&exchange.request, &mut self.context(&exchange, now_ms)) {
-            Ok(bound) => Next::Read(bound, exchange),
+    /// The apps have answered, in the same order.
+    pub fn found_all(&mut self, mut finding: Finding, answers: Vec<Answer<AppResponse>>, now_ms: u64) -> Next {
+        let mut learned = Ok(());
+        for (id, answer) in finding.sought.iter().zip(answers) {
+            match self.directory.learn(id, answer, now_ms) {
+                Ok(found) => finding.found.extend(found.map(|found| found.app)),
+                Err(error) => learned = learned.and(Err(error)),
+            }
+        }
+        match learned {
+            Ok(()) => self.admit(finding, now_ms),
+            Err(error) => finding.exchange.refused(&error),
+        }
+    }
+
+    fn admit(&mut self, Finding { mut exchange, route, found, .. }: Finding, now_ms: u64) -> Next {
+        exchange.apps = Apps::of(found);
+        let mut context = self.context(&exchange, now_ms);
+        match route.and_then(|route| rest::admit(&exchange.request, route, &mut context)) {
+            Ok((bound, admitted)) => Next::Read(bound, Reading { exchange, admitted }),
             Err(reply) => Next::Refuse(reply, exchange),
         }
     }
 
     /// The body has come, at least so much of it and one byte more; or why it did not.
-    pub fn read(&mut self, mut exchange: Exchange, body: Answer<Vec<u8>>, now_ms: u64) -> Next {
+    pub fn read(&mut self, reading: Reading, body: Answer<Vec<u8>>, now_ms: u64) -> Next {
+        let Reading { mut exchange, admitted } = reading;
         match body {
             Ok(body) => exchange.request.body = body,
             Err(error) => return Next::Answer(http::refuse(&exchange.request, &error), exchange),
         }
-        let step = rest::begin(&exchange.request, self.context(&exchange, now_ms));
+        let step = admitted.begin(&exchange.request, self.context(&exchange, now_ms));
         self.go_on(step, exchange, now_ms)
     }
 

@@ -77,24 +77,23 @@ async fn respond(arrival: Arrival, env: &Env) -> Result<RawResponse> {
 
 /// A REST request: the router says what to do, step by step.
 async fn rest(Arrival { raw, head }: Arrival, env: &Env) -> Result<Response> {
-    let exchange = Exchange::new(head, config::admin(env), random_bytes());
-    let mut next = decide(env, |router, moment| router.request(exchange, moment));
+    let mut next = decide(env, |router, moment| router.request(head, config::admin(env), random_bytes(), moment));
     let mut _held = None;
     loop {
         next = match next {
-            Next::Find(calls, exchange) => {
+            Next::Find(calls, finding) => {
                 let answers = join_all(calls.iter().map(|call| calls::ask_app(env, call))).await;
-                with(|router| router.found_all(exchange, answers, now_ms()))
+                with(|router| router.found_all(finding, answers, now_ms()))
             }
-            Next::Read(bound, exchange) => {
-                let body = match read_body(&raw, bound, exchange.address()).await?.map(Body::split) {
+            Next::Read(bound, reading) => {
+                let body = match read_body(&raw, bound, reading.address()).await?.map(Body::split) {
                     Ok((bytes, held)) => {
                         _held = Some(held);
                         Ok(bytes)
                     }
                     Err(error) => Err(error),
                 };
-                with(|router| router.read(exchange, body, now_ms()))
+                with(|router| router.read(reading, body, now_ms()))
             }
             Next::Perform(step, exchange) => {
                 let step = perform(env, step).await;

@@ -165,9 +165,10 @@ pub fn request(input: &mut Input) {
     let query = percent::decode_pairs(&query).unwrap_or_default();
     let request = Request { method, path, query, headers, body, ..Request::default() };
     let (apps, mut attempts) = (Apps::of([app()]), Attempts::default());
-    let context =
+    let mut context =
         Context { apps: &apps, attempts: &mut attempts, admin: &Admin::Open, now_ms: NOW_MS, random: [7; 32] };
-    match rest::begin(&request, context) {
+    let admitted = rest::find(&request).and_then(|route| rest::admit(&request, route, &mut context));
+    match admitted.map_or_else(Step::Reply, |(_, admitted)| admitted.begin(&request, context)) {
         Step::Reply(reply) => {
             assert!((200..600).contains(&reply.status));
             for (name, value) in &reply.headers {

@@ -207,16 +207,20 @@ fn a_body_is_read_once_it_is_known_that_it_is_wanted() {
         ("/keys/demo.full/revokeTokens", BODY_MAX_BYTES, Err(none)),
         // What is signed is in the body.
         ("/keys/demo.full/requestToken", TOKEN_REQUEST_MAX_BYTES, Ok(TOKEN_REQUEST_MAX_BYTES)),
-        ("/channels/c/presence", 0, Ok(0)),
-        ("/nowhere", 0, Ok(0)),
     ] {
         assert_eq!(world.reads(&post(path, "")), Ok(bytes), "{path}");
         assert_eq!(world.reads(&post(path, "").anonymous()), anonymous, "{path}");
-        assert_eq!(world.reads(&get(path)), Ok(0), "{path}");
     }
+    assert_eq!(world.reads(&get("/channels/c/messages")), Ok(0));
+    assert_eq!(world.reads(&get("/channels/c/messages").anonymous()), Err(none));
+    assert_eq!(world.reads(&post("/channels/c/presence", "")), Err(Code::MethodNotAllowed.number()));
     let unknown = Err(Code::NotFound.number());
+    assert_eq!(world.reads(&post("/nowhere", "")), unknown);
     assert_eq!(world.reads(&post("/keys/demo.nobody/requestToken", "")), unknown);
     assert_eq!(world.reads(&post("/apps", "")), unknown, "nobody makes apps here");
+    // Whose token it is, the app says when it is asked.
+    let device = post("/push/batch/publish", "").anonymous().bearer("demo!any-device's");
+    assert_eq!(world.reads(&device), Ok(TOKEN_REQUEST_MAX_BYTES));
     let mut open = World::new().with_admin_token("an-admin-token");
     assert_eq!(open.reads(&post("/apps", "").anonymous()), Err(none));
     assert_eq!(open.reads(&post("/apps", "").bearer("an-admin-token")), Ok(BODY_MAX_BYTES));

@@ -113,9 +113,9 @@ impl World {
     /// Goes on until something is to be done for it.
     pub fn begin(&mut self, request: &Request) -> Next {
         match self.seek(request) {
-            Next::Read(bound, exchange) => {
+            Next::Read(bound, reading) => {
                 let body = request.body.iter().copied().take(bound.max_bytes + 1).collect();
-                self.router.read(exchange, Ok(body), self.now_ms)
+                self.router.read(reading, Ok(body), self.now_ms)
             }
             next => next,
         }
@@ -129,10 +129,10 @@ impl World {
         let apps = Ok(self.configured.clone());
         let deployment = Deployment { apps, makes_apps, is_stopping: false, room: Room::ForAll };
         let moment = Moment { deployment: &deployment, now_ms: self.now_ms };
-        match self.router.request(Exchange::new(head, self.admin.clone(), random), moment) {
-            Next::Find(calls, exchange) => {
+        match self.router.request(head, self.admin.clone(), random, moment) {
+            Next::Find(calls, finding) => {
                 let answers = calls.into_iter().map(|call| self.ask(call)).collect();
-                self.router.found_all(exchange, answers, self.now_ms)
+                self.router.found_all(finding, answers, self.now_ms)
             }
             next => next,
         }

@@ -207,9 +207,11 @@ impl World {
         let host = course.channel;
         let app = self.hosts[host].app.clone();
         let (apps, attempts) = (Apps::of([app]), &mut Attempts::default());
-        let context =
+        let mut context =
             Context { apps: &apps, attempts, admin: &Admin::Closed, now_ms: EPOCH_MS + now_ms, random: [0; 32] };
-        let Step::Calls(calls, then) = rest::begin(&request, context) else { panic!("a request is refused") };
+        let admitted = rest::find(&request).and_then(|route| rest::admit(&request, route, &mut context));
+        let Ok((_, admitted)) = admitted else { panic!("a request is refused") };
+        let Step::Calls(calls, then) = admitted.begin(&request, context) else { panic!("it needs no call") };
         course.asking = Some(Asking { number, since_ms: now_ms, wait_ms: wait_s * 1_000, patience_ms, then });
         let reply = Reply::Page { ear, at, number };
         self.call((usize::MAX, 0), host, reply, |caller| object::Input::Call { caller, call: calls[0].clone() });

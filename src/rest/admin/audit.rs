@@ -6,7 +6,7 @@ use super::super::apps;
 use super::super::caller::Caller;
 use super::super::history::limit;
 use super::super::page::{Links, before};
-use super::super::step::another_answer;
+use super::super::step::{Begin, another_answer};
 use super::super::{Context, Step};
 use super::ask;
 use super::operator::{Operator, is_by_deployment};
@@ -17,13 +17,13 @@ use crate::model::name::AppId;
 use crate::rpc::{Act, AdminResponse};
 
 /// Of all apps, for whoever has the admin token; of its own app, for a key.
-pub fn of_deployment(request: &Request, form: Form, context: &mut Context<'_>) -> Result<Step, ErrorInfo> {
+pub fn admit(request: &Request, form: Form, context: &mut Context<'_>) -> Result<Box<Begin>, ErrorInfo> {
     if is_by_deployment(request, context) {
         apps::require_maker(request, context)?;
-        return page(request, &AppId::deployment(), form);
+        return Ok(Box::new(move |request, _| page(request, &AppId::deployment(), form)));
     }
-    let app = Caller::authenticate(request, context)?.app().id().clone();
-    list(request, &Operator::authenticate(request, &app, context)?, form)
+    let operator = Operator::of_own_app(Caller::authenticate(request, context)?, context.now_ms)?;
+    Ok(Box::new(move |request, _| list(request, &operator, form)))
 }
 
 pub fn list(request: &Request, operator: &Operator, form: Form) -> Result<Step, ErrorInfo> {

@@ -8,31 +8,32 @@ use super::super::history::limit;
 use super::super::page::Links;
 use super::super::step::another_answer;
 use super::super::{Step, body};
-use super::{Operator, ask};
+use super::{Operator, Scope, ask};
 use crate::auth::{Ban, subject};
 use crate::error::{Code, ErrorInfo};
 use crate::http::{Form, Reply, Request};
 use crate::limits::BANS_PAGE_MAX;
 use crate::rpc::{Act, AdminResponse};
 
-/// The channels that a ban is or was to be of, if it names them.
-pub fn channels(request: &Request) -> Option<String> {
-    match request.method == "POST" {
-        true => body::value(request).ok()?.get("channel")?.as_str().map(str::to_owned),
-        false => request.parameter("channel").map(str::to_owned),
-    }
+/// What an operator must be of who bans there, or lifts a ban.
+fn scope(channels: Option<&str>) -> Scope<'_> {
+    channels.map_or(Scope::App, Scope::Channels)
 }
 
-/// Fails as [`Ban::from_value`] does.
+/// Fails as [`Operator::require`] and [`Ban::from_value`] do.
 pub fn ban(request: &Request, operator: &Operator, form: Form) -> Result<Step, ErrorInfo> {
-    let ban = Ban::from_value(&body::value(request)?, operator.now_ms)?;
+    let asked = body::value(request);
+    operator.require(scope(asked.as_ref().ok().and_then(|asked| asked.get("channel")?.as_str())))?;
+    let ban = Ban::from_value(&asked?, operator.now_ms)?;
     let made = form.created(&ban.to_json());
     let note = operator.note("ban", &target(&ban.client_id, ban.channels.as_deref()));
     Ok(ask(operator.id(), Act::Ban(ban), note, form, move |_| Ok(Step::Reply(made))))
 }
 
-/// By `clientId`, and `channel` as the ban names it. Fails with 40400 when there is no such ban.
+/// By `clientId`, and `channel` as the ban names it. Fails as [`Operator::require`] does, and with 40400 when there is
+/// no such ban.
 pub fn lift(request: &Request, operator: &Operator, form: Form) -> Result<Step, ErrorInfo> {
+    operator.require(scope(request.parameter("channel")))?;
     let name = request.parameter("clientId").ok_or_else(|| Code::BadParameter.because("clientId must say of whom"))?;
     let (client_id, channels) = subject(name, request.parameter("channel"))?;
     let note = operator.note("unban", &target(&client_id, channels.as_deref()));

@@ -16,28 +16,36 @@ pub use operator::{Operator, Scope, deployment_note, is_by_deployment};
 pub use purge::purge;
 pub use route::{AdminRoute, Matter};
 
-use super::step::another_answer;
-use super::{Context, Step};
+use super::step::{Begin, another_answer};
+use super::{Context, Step, apps};
 use crate::error::ErrorInfo;
 use crate::http::{Form, Request};
 use crate::model::name::AppId;
 use crate::rpc::{Act, AdminCall, AdminResponse, AppCall, AppRequest, AppResponse, Note};
 
-/// Fails as [`Operator::authenticate`] does, and as each matter says.
-pub fn begin(request: &Request, route: AdminRoute, form: Form, context: &mut Context<'_>) -> Result<Step, ErrorInfo> {
-    let Some(app) = route.app else {
-        return match route.matter {
-            Matter::Tokens => tokens::of_deployment(request, form, context),
-            _ => audit::of_deployment(request, form, context),
+/// Fails as [`Operator::over`] does, and as [`apps::require_maker`] for what the admin token alone opens.
+pub fn admit(
+    request: &Request,
+    AdminRoute { app, matter }: AdminRoute,
+    form: Form,
+    context: &mut Context<'_>,
+) -> Result<Box<Begin>, ErrorInfo> {
+    let is_read = request.method == "GET" || request.method == "HEAD";
+    let Some(app) = app else {
+        return match matter {
+            Matter::Tokens => tokens::admit(request, form, context),
+            _ => audit::admit(request, form, context),
         };
     };
-    if route.matter == Matter::Tokens {
-        return tokens::of_app(request, &app, form, context);
-    }
-    let is_read = request.method == "GET" || request.method == "HEAD";
-    let channels = if route.matter == Matter::Bans && !is_read { bans::channels(request) } else { None };
-    let operator = Operator::over(channels.as_deref().map_or(Scope::App, Scope::Channels), request, &app, context)?;
-    match route.matter {
+    let scope = match matter {
+        Matter::App if request.method == "DELETE" => return apps::admit_to_delete(request, app, form, context),
+        Matter::Tokens => return tokens::admit_to_app(request, &app, form, context),
+        // Of some channels: which, is known when the body is read.
+        Matter::Bans if !is_read => Scope::Some,
+        _ => Scope::App,
+    };
+    let operator = Operator::over(scope, request, &app, context)?;
+    Ok(Box::new(move |request, context| match matter {
         Matter::Connections => connections::list(request, operator, form),
         Matter::Disconnect(connection_id) => connections::end(request, connection_id, operator, form),
         Matter::Bans if is_read => bans::list(request, &operator, form),
@@ -45,9 +53,9 @@ pub fn begin(request: &Request, route: AdminRoute, form: Form, context: &mut Con
         Matter::Bans => bans::lift(request, &operator, form),
         Matter::Audit => audit::list(request, &operator, form),
         Matter::Messages(channel) => purge::for_operator(&channel, &operator, form),
-        Matter::App | Matter::Keys | Matter::Namespaces if is_read => config::show(&route.matter, &operator, form),
+        Matter::App | Matter::Keys | Matter::Namespaces if is_read => config::show(&matter, &operator, form),
         matter => config::change(request, &matter, &operator, form, &context.random),
-    }
+    }))
 }
 
 /// Asks an app for what an operator wants of it.

@@ -7,7 +7,7 @@ use super::super::apps::{self, Admin};
 use super::super::caller::{Caller, credentials};
 use super::super::{Context, Step};
 use super::ask;
-use crate::auth::{App, Operations, bearer};
+use crate::auth::{App, Grant, Operations, bearer};
 use crate::error::{Code, ErrorInfo};
 use crate::http::{Form, Request};
 use crate::limits::AUDIT_TARGET_MAX_BYTES;
@@ -28,39 +28,62 @@ pub enum Scope<'a> {
 
 pub struct Operator {
     pub app: Rc<App>,
-    by: String,
+    /// `None` for whoever runs the deployment.
+    grant: Option<Grant>,
     pub now_ms: u64,
 }
 
 impl Operator {
-    /// Fails as credentials do, with 40162 for a token, with 40160 for a key of another app or one that may not, and
-    /// with 40400 when there is no such app.
-    pub fn authenticate(request: &Request, app: &AppId, context: &mut Context<'_>) -> Result<Operator, ErrorInfo> {
-        Operator::over(Scope::App, request, app, context)
-    }
-
-    /// The same of whoever may do it to so much of the app. Fails also with 40000 for a pattern that names no channel.
+    /// Fails as credentials do, with 40162 for a token, with 40160 for a key of another app or one that may not, with
+    /// 40400 when there is no such app, and with 40000 for a pattern that names no channel.
     pub fn over(
         scope: Scope<'_>,
         request: &Request,
         app: &AppId,
         context: &mut Context<'_>,
     ) -> Result<Operator, ErrorInfo> {
-        let by = if is_by_deployment(request, context) {
+        let grant = if is_by_deployment(request, context) {
             apps::require_maker(request, context)?;
-            "operator".to_owned()
+            None
         } else {
             let caller = Caller::authenticate(request, context)?;
-            require_key(&caller, app, scope)?;
-            format!("key {}", caller.grant().key_name)
+            require_key(caller.grant())?;
+            if caller.app().id() != app {
+                return Err(Code::NotPermitted.because("a key is good for its own app only"));
+            }
+            Some(caller.into_grant())
         };
         let app = context.apps.get(app).cloned().ok_or_else(|| Code::NotFound.because("no such app"))?;
-        Ok(Operator { app, by, now_ms: context.now_ms })
+        let operator = Operator { app, grant, now_ms: context.now_ms };
+        operator.require(scope).map(|()| operator)
+    }
+
+    /// Of the app that a caller is of. Fails as [`Operator::over`] does.
+    pub fn of_own_app(caller: Caller, now_ms: u64) -> Result<Operator, ErrorInfo> {
+        require_key(caller.grant())?;
+        let operator = Operator::of(caller, now_ms);
+        operator.require(Scope::App).map(|()| operator)
     }
 
     /// Of a caller who was let in elsewhere.
-    pub fn of(caller: &Caller, app: Rc<App>, now_ms: u64) -> Operator {
-        Operator { app, by: format!("key {}", caller.grant().key_name), now_ms }
+    pub fn of(caller: Caller, now_ms: u64) -> Operator {
+        Operator { app: caller.shared_app(), grant: Some(caller.into_grant()), now_ms }
+    }
+
+    /// Fails with 40160 for a key that may not, and with 40000 for a pattern that names no channel.
+    pub fn require(&self, scope: Scope<'_>) -> Result<(), ErrorInfo> {
+        let Some(Grant { capability, .. }) = &self.grant else { return Ok(()) };
+        let (is_allowed, what) = match scope {
+            Scope::App => (capability.on_everything().contains(Operations::ADMIN), "the app"),
+            Scope::History => (
+                capability.on_everything().contains(Operations::ADMIN | Operations::HISTORY),
+                "the app and to read history on all its channels",
+            ),
+            Scope::Channels(pattern) => (capability.on_all_of(pattern)?.contains(Operations::ADMIN), "these channels"),
+            Scope::Some => (capability.allows_anywhere(Operations::ADMIN), "any channels"),
+        };
+        let refused = || Code::NotPermitted.because(format!("the capability does not allow to administer {what}"));
+        is_allowed.then_some(()).ok_or_else(refused)
     }
 
     pub fn id(&self) -> &AppId {
@@ -68,7 +91,8 @@ impl Operator {
     }
 
     pub fn note(&self, action: &str, target: &str) -> Option<Note> {
-        Some(note(self.now_ms, self.id(), &self.by, action, target))
+        let by = self.grant.as_ref().map_or("operator".to_owned(), |grant| format!("key {}", grant.key_name));
+        Some(note(self.now_ms, self.id(), &by, action, target))
     }
 }
 
@@ -82,30 +106,8 @@ pub fn is_by_deployment(request: &Request, context: &Context<'_>) -> bool {
     }
 }
 
-fn require_key(caller: &Caller, app: &AppId, scope: Scope<'_>) -> Result<(), ErrorInfo> {
-    if !caller.grant().basic {
-        return Err(Code::BasicRequired.into());
-    }
-    if caller.app().id() != app {
-        return Err(Code::NotPermitted.because("a key is good for its own app only"));
-    }
-    let capability = &caller.grant().capability;
-    let is_allowed = match scope {
-        Scope::App => capability.on_everything().contains(Operations::ADMIN),
-        Scope::History => {
-            [Operations::ADMIN, Operations::HISTORY].iter().all(|one| capability.on_everything().contains(*one))
-        }
-        Scope::Channels(pattern) => capability.on_all_of(pattern)?.contains(Operations::ADMIN),
-        Scope::Some => capability.allows_anywhere(Operations::ADMIN),
-    };
-    let what = match scope {
-        Scope::App => "the app",
-        Scope::History => "the app and to read history on all its channels",
-        Scope::Channels(_) => "these channels",
-        Scope::Some => "any channels",
-    };
-    let refused = || Code::NotPermitted.because(format!("the capability does not allow to administer {what}"));
-    is_allowed.then_some(()).ok_or_else(refused)
+fn require_key(grant: &Grant) -> Result<(), ErrorInfo> {
+    if grant.basic { Ok(()) } else { Err(Code::BasicRequired.into()) }
 }
 
 fn note(at_ms: u64, app: &AppId, by: &str, action: &str, target: &str) -> Note {

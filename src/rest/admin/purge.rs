@@ -11,7 +11,7 @@ use crate::model::name::ChannelName;
 use crate::rpc::{Act, Address, ChannelCall, Request, Response, Rules};
 
 /// By a key that may `admin` on the channel. Fails with 40162 for a token, and with 40160.
-pub fn purge(channel: &ChannelName, caller: &Caller, form: Form, now_ms: u64) -> Result<Step, ErrorInfo> {
+pub fn purge(channel: &ChannelName, caller: Caller, form: Form, now_ms: u64) -> Result<Step, ErrorInfo> {
     if !caller.grant().basic {
         return Err(Code::BasicRequired.into());
     }
@@ -19,7 +19,7 @@ pub fn purge(channel: &ChannelName, caller: &Caller, form: Form, now_ms: u64) ->
     if !caller.grant().permits(channel, Operations::ADMIN) {
         return Err(Code::NotPermitted.because("the capability does not allow to administer this channel"));
     }
-    for_operator(channel, &Operator::of(caller, caller.shared_app(), now_ms), form)
+    for_operator(channel, &Operator::of(caller, now_ms), form)
 }
 
 /// Noted first: what is gone must not have gone by nobody. Fails with 40160 for a metachannel.

@@ -6,8 +6,9 @@
 use serde_json::json;
 
 use super::super::apps;
+use super::super::step::Begin;
 use super::super::{Context, Step};
-use super::{Operator, ask, config};
+use super::{Operator, Scope, ask, config};
 use crate::auth::{Reach, TokenDetails};
 use crate::error::{Code, ErrorInfo};
 use crate::http::{Form, Request};
@@ -16,27 +17,37 @@ use crate::rpc::Act;
 
 /// Issues one of the deployment itself, where the audit of all apps is kept. Fails as [`apps::require_maker`] does,
 /// with 40000 for a scope, and with 40400 where anybody may make apps: there is no admin token then.
-pub fn of_deployment(request: &Request, form: Form, context: &mut Context<'_>) -> Result<Step, ErrorInfo> {
+pub fn admit(request: &Request, form: Form, context: &mut Context<'_>) -> Result<Box<Begin>, ErrorInfo> {
     apps::require_maker(request, context)?;
-    match reach(request)? {
+    Ok(Box::new(move |request, context| match reach(request)? {
         Reach::Metachannels => {
             Ok(Step::Reply(form.created(&issue(&AppId::deployment(), Reach::Metachannels, context)?)))
         }
         Reach::Channels => Err(Code::BadRequest.because("channels are an app's own: ask below /apps/{app}")),
-    }
+    }))
 }
 
 /// The same of one app. Fails also with 40400 when there is no such app, and with 40000 for another scope.
-pub fn of_app(request: &Request, app: &AppId, form: Form, context: &mut Context<'_>) -> Result<Step, ErrorInfo> {
+pub fn admit_to_app(
+    request: &Request,
+    app: &AppId,
+    form: Form,
+    context: &mut Context<'_>,
+) -> Result<Box<Begin>, ErrorInfo> {
     apps::require_maker(request, context)?;
-    let operator = Operator::authenticate(request, app, context)?;
-    let reach = reach(request)?;
-    let reply = Step::Reply(form.created(&issue(app, reach, context)?));
-    match reach {
-        Reach::Metachannels => Ok(reply),
-        // Noted first: none is out there that nobody asked for.
-        Reach::Channels => Ok(ask(app, Act::Note, operator.note("issue token", "channels"), form, move |_| Ok(reply))),
-    }
+    let operator = Operator::over(Scope::App, request, app, context)?;
+    Ok(Box::new(move |request, context| {
+        let reach = reach(request)?;
+        let reply = Step::Reply(form.created(&issue(operator.id(), reach, context)?));
+        Ok(match reach {
+            Reach::Metachannels => reply,
+            // Noted first: none is out there that nobody asked for.
+            Reach::Channels => {
+                let note = operator.note("issue token", "channels");
+                ask(operator.id(), Act::Note, note, form, move |_| Ok(reply))
+            }
+        })
+    }))
 }
 
 fn reach(request: &Request) -> Result<Reach, ErrorInfo> {

@@ -10,11 +10,11 @@ mod signed;
 
 use super::barred::Guard;
 use super::caller::Caller;
+use super::step::Begin;
 use super::{Context, Step};
 use crate::error::{Code, ErrorInfo};
 use crate::http::{Form, Request, percent};
 use crate::intake::parameters::QueryOf;
-use crate::limits::{BATCH_BODY_MAX_BYTES, BODY_MAX_BYTES};
 use crate::model::name::{AppId, ChannelName};
 
 /// What is asked below `/apps/{id}`, or of `/pusher`.
@@ -83,22 +83,29 @@ impl PusherRoute {
             _ => QueryOf::PusherApi,
         }
     }
-
-    pub fn body_max_bytes(&self) -> usize {
-        if matches!(self, PusherRoute::BatchEvents(_)) { BATCH_BODY_MAX_BYTES } else { BODY_MAX_BYTES }
-    }
-
-    /// Who asks, before the body is read. Fails as [`signed::caller`] and [`Caller::authenticate`] do.
-    pub fn caller(&self, request: &Request, context: &mut Context<'_>) -> Result<Caller, ErrorInfo> {
-        match self.app() {
-            Some(app) => signed::caller(request, app, context),
-            None => Caller::authenticate(request, context),
-        }
-    }
 }
 
-pub fn begin(request: &Request, route: PusherRoute, form: Form, context: &mut Context<'_>) -> Result<Step, ErrorInfo> {
-    let caller = route.caller(request, context)?;
+/// Fails as [`signed::caller`] and [`Caller::authenticate`] do.
+pub fn admit(
+    request: &Request,
+    route: PusherRoute,
+    form: Form,
+    context: &mut Context<'_>,
+) -> Result<Box<Begin>, ErrorInfo> {
+    let caller = match route.app() {
+        Some(app) => signed::caller(request, app, context),
+        None => Caller::authenticate(request, context),
+    }?;
+    Ok(Box::new(move |request, context| begin(request, route, caller, form, context)))
+}
+
+fn begin(
+    request: &Request,
+    route: PusherRoute,
+    caller: Caller,
+    form: Form,
+    context: &Context<'_>,
+) -> Result<Step, ErrorInfo> {
     if route.app().is_some() {
         signed::check_body(request)?;
     }
