@@ -5,9 +5,9 @@ use super::{Registrar, State, changing, no_such_app};
 use crate::auth::{Ban, Bans};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{AUDIT_MAX, BANS_MAX};
-use crate::model::name::{ChannelName, LOG};
+use crate::model::name::LOG;
 use crate::model::trace::Trace;
-use crate::rpc::{Act, AdminCall, AdminResponse, Answer, AppResponse, Change, Note};
+use crate::rpc::{Act, AdminCall, AdminResponse, Answer, AppResponse, Change, Deed, Deeds, Note, Speech};
 
 impl Registrar {
     /// Does what an operator asks, and notes it if it was done.
@@ -23,9 +23,8 @@ impl Registrar {
             Act::Ban(ban) => self.ban(store, ban, configured, now_ms)?,
             Act::Lift { client_id, channels } => Ok(self.lift(store, &client_id, channels.as_deref(), now_ms)?),
             Act::Bans { after, limit } => Ok(AdminResponse::Bans(store.bans_behind(&after, limit)?)),
-            Act::Bar(subjects) => {
-                let ban = subjects.iter().find_map(|(name, channel)| self.bans.of(name, channel.as_ref(), now_ms));
-                let ban = ban.or_else(|| self.silence(&subjects, now_ms));
+            Act::Bar(deeds) => {
+                let ban = self.ban_from(&deeds, now_ms).or_else(|| self.silence_of(&deeds, now_ms));
                 Ok(AdminResponse::Barred(ban.cloned(), !self.bans.is_empty()))
             }
             Act::Holders { from, limit } => {
@@ -54,17 +53,30 @@ impl Registrar {
         &self.bans
     }
 
-    /// The strictest of these clients; without a name, of who has none.
-    fn silence(&self, subjects: &[(String, Option<ChannelName>)], now_ms: u64) -> Option<&Ban> {
-        let of = |(name, channel): &(String, Option<ChannelName>)| {
-            self.bans.silence(
-                Some(name).filter(|name| !name.is_empty()).map(|name| &**name),
-                channel.as_ref()?,
-                false,
-                now_ms,
-            )
+    /// What keeps one of those whom these name out of there.
+    fn ban_from(&self, Deeds { names, deeds }: &Deeds, now_ms: u64) -> Option<&Ban> {
+        let of = |deed: &Deed| {
+            let mut named = deed.by.iter().chain(&deed.others).filter_map(|place| names.get(*place));
+            named.find_map(|name| self.bans.of(name, deed.channel.as_ref(), now_ms))
         };
-        subjects.iter().filter_map(of).max_by_key(|ban| ban.strictness())
+        deeds.iter().find_map(of)
+    }
+
+    /// The strictest silence that is about one of these.
+    fn silence_of(&self, Deeds { names, deeds }: &Deeds, now_ms: u64) -> Option<&Ban> {
+        let name = |place: &usize| names.get(*place).map(String::as_str);
+        let of = |deed: &Deed| {
+            let own = std::iter::once(deed.by.as_ref().and_then(name));
+            let others = deed.others.iter().filter_map(name);
+            let (_, silence) = self.bans.silence_of(own, others, deed.channel.as_ref()?, deed.moderates, now_ms)?;
+            let is_about = match deed.speech {
+                Speech::Nothing => false,
+                Speech::Anew => true,
+                Speech::OfSaid => silence.interval_ms == Some(0),
+            };
+            is_about.then_some(silence)
+        };
+        deeds.iter().filter_map(of).max_by_key(|silence| silence.strictness())
     }
 
     /// Fails with 40400 for an app that is not there, and with 42910 when there are too many bans.

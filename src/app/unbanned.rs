@@ -44,7 +44,7 @@ fn act(call: &AppCall) -> Option<&Act> {
 mod tests {
     use super::*;
     use crate::auth::Ban;
-    use crate::rpc::AdminCall;
+    use crate::rpc::{AdminCall, Deeds};
 
     fn call(act: Act) -> AppCall {
         let request = AppRequest::Admin(Box::new(AdminCall { note: None, act }));
@@ -54,7 +54,7 @@ mod tests {
     #[test]
     fn an_app_is_asked_again_after_a_while_and_after_a_ban() {
         let mut unbanned = Unbanned::default();
-        let bar = call(Act::Bar(vec![("ann".to_owned(), None)]));
+        let bar = call(Act::Bar(Deeds::default()));
         let answer = |any| Ok(AppResponse::Admin(AdminResponse::Barred(None, any)));
         unbanned.learn(&bar, &answer(true), 0);
         assert_eq!(unbanned.answer(&bar, 0), None, "it has bans, though none of these clients");

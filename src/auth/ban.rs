@@ -95,11 +95,6 @@ impl Ban {
         self.interval_ms.unwrap_or_default().wrapping_sub(1)
     }
 
-    /// Whether it is of everyone but moderators.
-    pub fn is_of_everyone(&self) -> bool {
-        self.client_id == EVERYONE
-    }
-
     /// Names whom it keeps out of what. A clientId holds no line break.
     pub fn key(&self) -> String {
         [&self.client_id, "\n", self.channels.as_deref().unwrap_or_default()].concat()
@@ -185,6 +180,24 @@ impl Bans {
             is_of && ban.interval_ms.is_none() && ban.is_in_force(now_ms)
         };
         self.by_client.get(client_id)?.iter().find(holds).map(|(_, ban)| ban)
+    }
+
+    /// The strictest silence that is about what is said on a channel in the speaker's own names (`None` for one without
+    /// a name), and in those of others; and whose it is. A moderator may speak for others in slow mode, and for nobody
+    /// who is mute.
+    pub fn silence_of<'n>(
+        &self,
+        own: impl Iterator<Item = Option<&'n str>>,
+        others: impl Iterator<Item = &'n str>,
+        channel: &ChannelName,
+        is_moderator: bool,
+        now_ms: u64,
+    ) -> Option<(Option<&'n str>, &Ban)> {
+        let silence = |name, is_exempt| Some((name, self.silence(name, channel, is_exempt, now_ms)?));
+        let own = own.filter_map(|name| silence(name, is_moderator));
+        let binds = |(_, silence): &(_, &Ban)| !is_moderator || silence.interval_ms == Some(0);
+        let others = others.filter_map(|name| silence(Some(name), true)).filter(binds);
+        own.chain(others).max_by_key(|(_, silence)| silence.strictness())
     }
 
     /// The strictest silence of a client on a channel. One of everyone is not of moderators, nor of those with a key.

@@ -5,8 +5,9 @@ use std::rc::Rc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::operations::MODERATOR;
 use super::resource::Resource;
-use super::{App, Capability, Identity, Key, KeyName, MODERATOR, Operations, Target};
+use super::{App, Capability, Identity, Key, KeyName, Operations, Target};
 use crate::error::{Code, ErrorInfo};
 use crate::model::name::{AppId, ChannelName};
 use crate::model::node;

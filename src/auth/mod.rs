@@ -47,7 +47,7 @@ pub use grant::Grant;
 pub use identity::Identity;
 pub use key::{Key, KeyName};
 pub use namespace::{Namespace, Rules};
-pub use operations::{MODERATOR, Operations};
+pub use operations::Operations;
 pub use operators::{Operators, Reach};
 pub use push::{Algorithm, ApnsKey, FcmAccount, PushCredentials, SigningKey};
 pub use pusher::Signed;

@@ -282,7 +282,7 @@ impl QueryOf {
             QueryOf::Operation => [OPERATION, REST, ANYWHERE],
             QueryOf::Versions => [VERSIONS, REST, ANYWHERE],
             QueryOf::Members => [MEMBERS, REST, ANYWHERE],
-            QueryOf::MembersOfMany => [&[("channels", Read)], REST, ANYWHERE],
+            QueryOf::MembersOfMany => [&[("channels", Read), ("separator", Read)], REST, ANYWHERE],
             QueryOf::Objects => [OBJECTS, REST, ANYWHERE],
             QueryOf::Annotations => [&[("limit", Read), ("cursor", Read)], REST, ANYWHERE],
             QueryOf::ClientSummary => [&[("forClientId", Read)], REST, ANYWHERE],

@@ -103,14 +103,10 @@ impl Relay {
     ) -> Result<(), ErrorInfo> {
         let Some(session) = self.sessions.get(&socket).filter(|_| !self.bans.is_empty()) else { return Ok(()) };
         let is_moderator = session.grant.moderates(channel);
-        let silence = |name, is_exempt| Some((name, self.bans.silence(name, channel, is_exempt, self.now_ms)?));
         let nobody = session.name().is_none().then_some(None);
-        let own = session.names().map(Some).chain(nobody).filter_map(|name| silence(name, is_moderator));
-        // A moderator may speak for others in slow mode, as over REST, and for nobody who is mute.
-        let binds = |said: &(_, &Ban)| !is_moderator || said.1.interval_ms == Some(0);
-        let is_another = |name: &&str| session.names().all(|own| own != *name);
-        let others = content.clients().filter(is_another).filter_map(|name| silence(Some(name), true)).filter(binds);
-        let strictest = own.chain(others).max_by_key(|(_, silence)| silence.strictness());
+        let own = session.names().map(Some).chain(nobody);
+        let others = content.clients().filter(|name| session.names().all(|own| own != *name));
+        let strictest = self.bans.silence_of(own, others, channel, is_moderator, self.now_ms);
         let Some((name, silence)) = strictest else { return Ok(()) };
         match (silence.interval_ms.unwrap_or_default(), content) {
             (0, _) => Err(silence.refusal(self.now_ms)),

@@ -4,36 +4,27 @@
 use super::Step;
 use super::caller::Caller;
 use super::step::another_answer;
-use crate::auth::{Ban, Capability, Identity, MODERATOR};
+use crate::auth::{Ban, Grant};
+use crate::base::maps::HashMap;
 use crate::error::{Code, ErrorInfo};
 use crate::http::Form;
 use crate::model::name::{AppId, ChannelName};
-use crate::rpc::{Act, AdminCall, AdminResponse, AppCall, AppRequest, AppResponse, ChannelCall, Request, Submission};
-
-/// Whether calls say something that a silence is about, and who says it.
-#[derive(Clone, Copy)]
-enum Speech {
-    None,
-    OfClient,
-    OfModerator,
-}
+use crate::rpc::{
+    Act, AdminCall, AdminResponse, AppCall, AppRequest, AppResponse, ChannelCall, Deed, Deeds, Request, Speech,
+    Submission,
+};
 
 /// Who asks, and where bans are known.
 #[derive(Clone)]
 pub struct Guard {
     app: AppId,
-    client_id: Identity,
-    /// Whether it came by a key, which is the app's own.
-    has_key: bool,
-    capability: Capability,
+    grant: Grant,
     now_ms: u64,
 }
 
 impl Guard {
     pub fn of(caller: &Caller, now_ms: u64) -> Guard {
-        let grant = caller.grant();
-        let (client_id, capability) = (caller.identity().clone(), grant.capability.clone());
-        Guard { app: caller.app().id().clone(), client_id, has_key: grant.basic, capability, now_ms }
+        Guard { app: caller.app().id().clone(), grant: caller.grant().clone(), now_ms }
     }
 
     /// The same step, unless who asks is banned from the app, or one of those in whose name it makes calls is banned
@@ -49,9 +40,8 @@ impl Guard {
     fn of_calls(self, form: Form, step: Step) -> Step {
         match step {
             Step::Calls(calls, then) => {
-                let subjects = self.subjects(&calls);
-                let speech = self.speech(&calls);
-                self.unless_barred(form, subjects, speech, Step::Calls(calls, then))
+                let deeds = self.deeds(&calls);
+                self.unless_barred(form, deeds, Step::Calls(calls, then))
             }
             Step::Ask(call, then) => {
                 Step::Ask(call, form.then(move |answer| Ok(self.of_calls(form, then.answered(answer)))))
@@ -65,79 +55,84 @@ impl Guard {
 
     /// The same of what makes no call to a channel, and is asked for the app, or for a channel of it.
     pub fn admit(self, form: Form, channel: Option<&ChannelName>, step: Step) -> Step {
-        let name = self.client_id.name().map(|name| (name.to_owned(), channel.cloned()));
-        self.unless_barred(form, name.into_iter().collect(), Speech::None, step)
+        let mut names = Names::default();
+        let by = self.grant.client_id.name().map(|name| names.place(name));
+        let deed = |by| Deed {
+            channel: channel.cloned(),
+            by: Some(by),
+            others: Vec::new(),
+            speech: Speech::Nothing,
+            moderates: false,
+        };
+        let deeds = by.into_iter().map(deed).collect();
+        self.unless_barred(form, names.deeds(deeds), step)
     }
 
-    /// Who says or asks it, on which channel, each once.
-    fn subjects(&self, calls: &[ChannelCall]) -> Vec<(String, Option<ChannelName>)> {
-        let mut subjects = Vec::new();
+    /// What these do: in whose names, and what of it is said. Of who has no name only what is said matters, and not
+    /// for a key, which is the app's own.
+    fn deeds(&self, calls: &[ChannelCall]) -> Deeds {
+        let mut names = Names::default();
+        let own = self.grant.client_id.name();
+        let by = own.map(|name| names.place(name));
+        let mut deeds = Vec::new();
         for call in calls {
-            let mut add = |name: &str| {
-                let subject = (name.to_owned(), Some(call.to.channel.clone()));
-                if subjects.last() != Some(&subject) {
-                    subjects.push(subject);
-                }
-            };
-            let says = matches!(call.request, Request::Publish(_));
-            // A silence of everyone is also of who has no name.
-            let caller = self.client_id.name().or((says && !self.has_key).then_some(""));
-            caller.into_iter().for_each(&mut add);
-            if let Request::Publish(publishes) = &call.request {
-                publishes.iter().flat_map(|publish| publish.content.clients()).for_each(&mut add);
+            let publishes = if let Request::Publish(publishes) = &call.request { &publishes[..] } else { &[] };
+            let contents = || publishes.iter().map(|publish| &publish.content);
+            let named = contents().flat_map(Submission::clients).filter(|name| Some(*name) != own);
+            let mut others: Vec<usize> = named.map(|name| names.place(name)).collect();
+            others.sort_unstable();
+            others.dedup();
+            let speech = contents().map(Submission::speech).max().unwrap_or(Speech::Nothing);
+            if by.is_none() && others.is_empty() && (speech == Speech::Nothing || self.grant.basic) {
+                continue;
             }
+            let moderates = self.grant.moderates(&call.to.channel);
+            deeds.push(Deed { channel: Some(call.to.channel.clone()), by, others, speech, moderates });
         }
-        subjects.sort_unstable();
-        subjects.dedup();
-        subjects
+        names.deeds(deeds)
     }
 
-    /// What is said, of what a silence is about.
-    fn speech(&self, calls: &[ChannelCall]) -> Speech {
-        let says = |content: &Submission| content.is_speech();
-        let is_any = calls.iter().any(|call| match &call.request {
-            Request::Publish(publishes) => publishes.iter().any(|publish| says(&publish.content)),
-            _ => false,
-        });
-        let moderates = |call: &ChannelCall| self.capability.operations(&call.to.channel).contains(MODERATOR);
-        match (is_any, self.has_key || calls.iter().all(moderates)) {
-            (false, _) => Speech::None,
-            (true, true) => Speech::OfModerator,
-            (true, false) => Speech::OfClient,
-        }
-    }
-
-    /// Whether a silence is of what is said so. What a client may say once in a while it says over a connection, where
-    /// that is counted.
-    fn refusal(&self, ban: &Ban, speech: Speech) -> Option<ErrorInfo> {
-        match (ban.interval_ms, speech) {
-            (None | Some(0), Speech::OfClient) | (None, _) => Some(ban.refusal(self.now_ms)),
-            (Some(0), Speech::OfModerator) if !ban.is_of_everyone() => Some(ban.refusal(self.now_ms)),
-            (Some(_), Speech::OfClient) => {
-                Some(Code::PublishRateLimited.because(
-                    "this channel is in slow mode: a client publishes here over a connection, and not over REST",
-                ))
-            }
-            _ => None,
-        }
-    }
-
-    fn unless_barred(
-        self,
-        form: Form,
-        subjects: Vec<(String, Option<ChannelName>)>,
-        speech: Speech,
-        step: Step,
-    ) -> Step {
-        if subjects.is_empty() {
+    fn unless_barred(self, form: Form, deeds: Deeds, step: Step) -> Step {
+        if deeds.deeds.is_empty() {
             return step;
         }
-        let act = AdminCall { note: None, act: Act::Bar(subjects) };
+        let act = AdminCall { note: None, act: Act::Bar(deeds) };
         let call = AppCall { app: self.app.clone(), request: AppRequest::Admin(Box::new(act)) };
         form.ask(call, move |response| match response {
             AppResponse::Admin(AdminResponse::Barred(None, _)) => Ok(step),
-            AppResponse::Admin(AdminResponse::Barred(Some(ban), _)) => self.refusal(&ban, speech).map_or(Ok(step), Err),
+            AppResponse::Admin(AdminResponse::Barred(Some(ban), _)) => Err(refusal(&ban, self.now_ms)),
             _ => Err(another_answer()),
         })
+    }
+}
+
+/// What a client may say once in a while it says over a connection, where that is counted.
+fn refusal(ban: &Ban, now_ms: u64) -> ErrorInfo {
+    match ban.interval_ms {
+        None | Some(0) => ban.refusal(now_ms),
+        Some(_) => Code::PublishRateLimited
+            .because("this channel is in slow mode: a client publishes here over a connection, and not over REST"),
+    }
+}
+
+/// Names of clients, each with its place in a list.
+#[derive(Default)]
+struct Names {
+    names: Vec<String>,
+    places: HashMap<String, usize>,
+}
+
+impl Names {
+    fn place(&mut self, name: &str) -> usize {
+        if let Some(place) = self.places.get(name) {
+            return *place;
+        }
+        self.names.push(name.to_owned());
+        self.places.insert(name.to_owned(), self.names.len() - 1);
+        self.names.len() - 1
+    }
+
+    fn deeds(self, deeds: Vec<Deed>) -> Deeds {
+        Deeds { names: self.names, deeds }
     }
 }

@@ -2,6 +2,7 @@
 //! or of what members did (protocol.md § 12.2).
 
 use super::Step;
+use super::barred::Guard;
 use super::caller::Caller;
 use super::chat;
 use super::page::{Cursor, Links, bad_cursor};
@@ -45,13 +46,14 @@ pub fn begin(
         return Err(Code::BadParameter.because("nothing can be waited for on a metachannel; subscribe to it"));
     }
     query.by = query.wait_ms.map(|_| caller.grant().source());
-    // While a request waits its token may be revoked.
-    let recheck = query.wait_ms.and_then(|_| caller.check());
+    // While a request waits its token may be revoked, and its client banned.
+    let recheck = query.wait_ms.map(|_| (caller.check(), Guard::of(caller, now_ms), channel.owner()));
     let pending = Pending { links: links(request, kind), kind, forwards: query.forwards, cursor };
     let call = caller.call(channel, rpc::Request::History(query));
     let then = form.then(move |answers| {
         let page = pending.answered(form, only(answers)?)?;
-        Ok(form.unless_revoked(recheck, Step::Reply(page)))
+        let Some((check, guard, channel)) = recheck else { return Ok(Step::Reply(page)) };
+        Ok(form.unless_revoked(check, guard.admit(form, Some(&channel), Step::Reply(page))))
     });
     Ok(Step::Calls(vec![call], then))
 }

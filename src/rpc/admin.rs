@@ -39,9 +39,8 @@ pub enum Act {
     Lift { client_id: String, channels: Option<String> },
     /// Bans in the order of their keys, behind that one. Answered by [`AdminResponse::Bans`].
     Bans { after: String, limit: usize },
-    /// Whether one of these clients is kept out of its channel, or of the app where it names none; or else silent
-    /// there, also one without a name. Answered by [`AdminResponse::Barred`].
-    Bar(Vec<(String, Option<ChannelName>)>),
+    /// Whether a ban or a silence keeps anyone from these. Answered by [`AdminResponse::Barred`].
+    Bar(Deeds),
     /// The objects that hold connections, in the order of their names, from that one on. Answered by
     /// [`AdminResponse::Holders`].
     Holders { from: String, limit: usize },
@@ -51,6 +50,38 @@ pub enum Act {
     Configure(Change),
     /// Drop what webhooks gave up, of one channel or of all. Answered by [`AdminResponse::Done`].
     ForgetDead { channel: Option<String> },
+}
+
+/// What somebody is about to do.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Deeds {
+    /// All clients that they name, each once: many deeds may name the same.
+    pub names: Vec<String>,
+    pub deeds: Vec<Deed>,
+}
+
+/// Clients are places in the list of names.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Deed {
+    /// Without one it is done in the app.
+    pub channel: Option<ChannelName>,
+    /// `None` for one without a name.
+    pub by: Option<usize>,
+    /// In whose names it is done besides.
+    pub others: Vec<usize>,
+    pub speech: Speech,
+    /// Whether who does it moderates the channel.
+    pub moderates: bool,
+}
+
+/// What of a deed silences are about; what more of them are about is greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Speech {
+    Nothing,
+    /// What was said is changed, or something is said of it.
+    OfSaid,
+    /// Something new is said, which slow mode is about, too.
+    Anew,
 }
 
 /// A change of an app's configuration. Keys and namespaces are JSON, as the configuration has them.

@@ -209,15 +209,17 @@ pub enum Noticed {
     Unwatched,
 }
 
-/// Each version before lacks the last variants. Before version 5 a ban was another, and before version 6 a caller of
-/// push: calls with one are refused, to be tried again.
+/// Each version before lacks the last variants. Before version 5 a ban was another, before version 6 a caller of push,
+/// and before version 7 what is asked of bans: calls with one are refused, to be tried again.
 impl Versioned for AppCall {
-    const VERSION: u8 = 6;
+    const VERSION: u8 = 7;
 
     fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<AppCall, Unreadable> {
-        earlier((2..=5).contains(&version), version, bytes, |call: &AppCall| match &call.request {
-            AppRequest::Admin(call) => version < 5 && matches!(call.act, Act::Ban(_)),
-            AppRequest::Push(request) => request.by().is_some(),
+        earlier((2..=6).contains(&version), version, bytes, |call: &AppCall| match &call.request {
+            AppRequest::Admin(call) => {
+                matches!(call.act, Act::Bar(_)) || version < 5 && matches!(call.act, Act::Ban(_))
+            }
+            AppRequest::Push(request) => version < 6 && request.by().is_some(),
             _ => false,
         })
     }
@@ -266,7 +268,7 @@ fn earlier<T: serde::de::DeserializeOwned>(
 mod tests {
     use super::*;
     use crate::auth::{Identity, KeyName, Target};
-    use crate::rpc::PushCaller;
+    use crate::rpc::{Deed, Deeds, PushCaller, Speech};
 
     fn revocation() -> Revocation {
         Revocation {
@@ -282,9 +284,9 @@ mod tests {
         let app = AppId::parse("demo").unwrap();
         let call = AppCall { app, request: AppRequest::Revoke(vec![revocation()]) };
         let bytes = pinned::encode(&call);
-        assert_eq!(bytes, b"\x06\x04demo\x04\x01\x06demo.k\x0cclientId:ann\x01\x02");
+        assert_eq!(bytes, b"\x07\x04demo\x04\x01\x06demo.k\x0cclientId:ann\x01\x02");
         assert_eq!(pinned::decode(&bytes), Ok(call.clone()));
-        for version in [b"\x02", b"\x03", b"\x04", b"\x05"] {
+        for version in [b"\x02", b"\x03", b"\x04", b"\x05", b"\x06"] {
             let earlier = [version, &bytes[1..]].concat();
             assert_eq!(pinned::decode(&earlier), Ok(call.clone()), "as the version before wrote it");
         }
@@ -295,10 +297,10 @@ mod tests {
         let app = AppId::parse("demo").unwrap();
         let query = StatsQuery { unit: Unit::Hour, from: 1, to: 2, forwards: true, limit: 3 };
         let call = AppCall { app: app.clone(), request: AppRequest::Stats(query) };
-        assert_eq!(pinned::encode(&call), b"\x06\x04demo\x0b\x01\x01\x02\x01\x03");
+        assert_eq!(pinned::encode(&call), b"\x07\x04demo\x0b\x01\x01\x02\x01\x03");
         let report = Report { minute: 5, revision: 6, tally: Tally::default() };
         let call = AppCall { app, request: AppRequest::Report { reporter: "r".to_owned(), report: report.into() } };
-        assert_eq!(pinned::encode(&call), b"\x06\x04demo\x0a\x01r\x05\x06\0\0\0\0\0\0\0\0\0\0");
+        assert_eq!(pinned::encode(&call), b"\x07\x04demo\x0a\x01r\x05\x06\0\0\0\0\0\0\0\0\0\0");
     }
 
     #[test]
@@ -334,11 +336,24 @@ mod tests {
         let by = PushCaller { is_admin: false, proof: None, client_id: Identity::Named("ann".into()) };
         let of = |request: PushRequest| AppCall { app: app.clone(), request: AppRequest::Push(request.into()) };
         let asked = pinned::encode(&of(PushRequest::Device(by, "d1".into())));
-        assert_eq!(asked, b"\x06\x04demo\x09\x04\x00\x00\x01\x03ann\x02d1");
+        assert_eq!(asked, b"\x07\x04demo\x09\x04\x00\x00\x01\x03ann\x02d1");
         assert_eq!(pinned::decode::<AppCall>(&[&[5], &asked[1..]].concat()), Err(Unreadable::Version(5)));
         let key = of(PushRequest::Key { contact: "mailto:a@example.com".into() });
         let asked = pinned::encode(&key);
         assert_eq!(pinned::decode(&[&[5], &asked[1..]].concat()), Ok(key));
+    }
+
+    #[test]
+    fn what_an_earlier_build_asks_of_bans_is_refused() {
+        let app = AppId::parse("demo").unwrap();
+        let channel = crate::model::name::ChannelName::parse("c").unwrap();
+        let deed =
+            Deed { channel: Some(channel), by: Some(0), others: vec![1], speech: Speech::Anew, moderates: false };
+        let act = Act::Bar(Deeds { names: vec!["ann".into(), "ben".into()], deeds: vec![deed] });
+        let call = AppCall { app, request: AppRequest::Admin(AdminCall { note: None, act }.into()) };
+        let asked = pinned::encode(&call);
+        assert_eq!(asked, b"\x07\x04demo\x0e\x00\x04\x02\x03ann\x03ben\x01\x01\x01c\x01\x00\x01\x01\x02\x00");
+        assert_eq!(pinned::decode::<AppCall>(&[&[6], &asked[1..]].concat()), Err(Unreadable::Version(6)));
     }
 
     #[test]

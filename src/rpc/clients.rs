@@ -1,6 +1,6 @@
 //! In whose name something is said.
 
-use super::{PresenceUpdate, Submission};
+use super::{PresenceUpdate, Speech, Submission};
 use crate::model::presence::PresenceAction;
 
 impl Submission {
@@ -25,8 +25,14 @@ impl Submission {
         }
     }
 
-    /// Whether a client that is silent may not send it: messages, their changes, and what is said of them.
-    pub fn is_speech(&self) -> bool {
-        matches!(self, Submission::Messages(_) | Submission::Operation(_) | Submission::Annotations { .. })
+    /// What of it silences are about.
+    pub fn speech(&self) -> Speech {
+        match self {
+            Submission::Messages(_) => Speech::Anew,
+            Submission::Operation(_) | Submission::Annotations { .. } => Speech::OfSaid,
+            Submission::Presence { .. } | Submission::ConnectionOutcome { .. } | Submission::Objects(_) => {
+                Speech::Nothing
+            }
+        }
     }
 }

@@ -31,7 +31,9 @@ use crate::model::objects::parts::Tree;
 use crate::model::packed::Packed;
 use crate::model::presence::MemberKey;
 use crate::model::serial::Position;
-pub use admin::{Act, AdminCall, AdminResponse, Change, HeldConnection, Inspected, Inspection, Note, Selector};
+pub use admin::{
+    Act, AdminCall, AdminResponse, Change, Deed, Deeds, HeldConnection, Inspected, Inspection, Note, Selector, Speech,
+};
 pub use app::{AppCall, AppRequest, AppResponse, Changes, News, Notice, Noticed, StatsQuery, Watched, Watching, taken};
 pub use history::{AnnotationsQuery, HistoryPage, HistoryQuery, VersionsQuery};
 pub use hooks::{CONNECTION_CLOSED, CONNECTION_OPENED, DeadLetter, DeadLetters, HookNews};

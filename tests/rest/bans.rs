@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use courtside::error::Code;
+use courtside::limits::{BATCH_MAX_CHANNELS, BATCH_MAX_MESSAGES};
 use serde_json::json;
 
 use crate::push::{SUBSCRIPTIONS, registered};
@@ -150,4 +151,77 @@ fn a_device_is_out_with_its_client() {
     let lift = with_method("DELETE", get("/apps/demo/bans")).query("clientId", "ann").bearer(ADMIN);
     assert_eq!(world.send(lift).status, 204);
     assert_eq!(world.send(as_device(&token, rename())).status, 200);
+}
+
+fn token(world: &mut World, body: serde_json::Value) -> String {
+    let path = format!("/keys/{}/requestToken", body["keyName"].as_str().unwrap());
+    world.send(post(&path, &body.to_string())).json["token"].as_str().unwrap().to_owned()
+}
+
+fn says(channel: &str) -> Asked {
+    post(&format!("/channels/{channel}/messages"), r#"{"data": "x"}"#)
+}
+
+/// As over a connection (tests/sanctions.rs).
+#[test]
+fn a_silence_of_one_client_holds_beside_that_of_everyone() {
+    let mut world = world();
+    let (mute, slow) = (Code::Forbidden.number(), Code::PublishRateLimited.number());
+    ban(&mut world, r#"{"clientId": "ann", "publishInterval": 0}"#);
+    let in_anns_name = || post("/channels/c/messages", r#"{"data": "x", "clientId": "ann"}"#);
+    assert_eq!(world.send(in_anns_name()).code(), mute, "nor does a key speak for who is mute");
+    ban(&mut world, r#"{"clientId": "*", "publishInterval": 0}"#);
+    assert_eq!(world.send(in_anns_name()).code(), mute, "also while everyone is");
+    assert_eq!(world.send(by("ann", says("c"))).code(), mute);
+    assert_eq!(world.send(by("ben", says("c"))).status, 201, "a key moderates");
+    ban(&mut world, r#"{"clientId": "ben", "publishInterval": 5000}"#);
+    assert_eq!(world.send(by("ben", says("c"))).code(), slow, "and has a slow mode of its own");
+    let for_ben = || post("/channels/c/messages", r#"{"data": "x", "clientId": "ben"}"#);
+    assert_eq!(world.send(for_ben()).status, 201, "who speaks for others is not in theirs");
+}
+
+#[test]
+fn slow_mode_is_about_what_is_new() {
+    let mut world = world();
+    let serial = world.send(says("short:c")).json["serials"][0].as_str().unwrap().to_owned();
+    let capability = r#"{"*": ["publish", "annotation-publish", "message-update-any"]}"#;
+    let ann = token(&mut world, json!({"keyName": "demo.full", "clientId": "ann", "capability": capability}));
+    ban(&mut world, r#"{"clientId": "*", "publishInterval": 5000}"#);
+    let as_ann = |asked: Asked| asked.anonymous().query("access_token", &ann);
+    let message = format!("/channels/short:c/messages/{}", courtside::http::percent::encode(&serial));
+    let like = post(&format!("{message}/annotations"), r#"[{"type": "like:flag.v1", "action": 0}]"#);
+    let edit = with_method("PATCH", post(&message, r#"{"data": "y", "action": 1}"#));
+    assert_eq!(world.send(as_ann(says("short:c"))).code(), Code::PublishRateLimited.number());
+    assert_eq!(world.send(as_ann(like.clone())).status, 201);
+    assert_eq!(world.send(as_ann(edit.clone())).status, 200);
+    ban(&mut world, r#"{"clientId": "*", "publishInterval": 0}"#);
+    for asked in [says("short:c"), like, edit] {
+        assert_eq!(world.send(as_ann(asked)).code(), Code::Forbidden.number());
+    }
+}
+
+/// Each name goes once, though each channel's messages have it.
+#[test]
+fn what_is_asked_for_a_batch_is_no_longer_than_the_batch() {
+    let mut world = world();
+    let channels: Vec<String> = (0..BATCH_MAX_CHANNELS).map(|number| format!("{number:0>1000}")).collect();
+    let messages: Vec<_> =
+        (0..BATCH_MAX_MESSAGES).map(|number| json!({"clientId": format!("{number:0>60}")})).collect();
+    let body = json!({"channels": channels, "messages": messages}).to_string();
+    world.app_calls.clear();
+    assert_eq!(world.send(post("/messages", &body)).status, 201);
+    let asked = world.app_calls.iter().map(|call| courtside::base::pinned::encode(call).len()).max().unwrap();
+    assert!((body.len() / 2..2 * body.len()).contains(&asked), "{asked} bytes for {}", body.len());
+}
+
+#[test]
+fn who_waits_gets_nothing_once_banned() {
+    let mut world = world();
+    let serial = world.publish("c", &["a"]);
+    let waits = get("/channels/c/messages").query("wait", "10").query("from_serial", &serial);
+    let (mut ann, mut ben) = (world.wait(by("ann", waits.clone())), world.wait(by("ben", waits)));
+    ban(&mut world, r#"{"clientId": "ann"}"#);
+    world.publish("c", &["b"]);
+    assert_eq!(world.given(&mut ann).expect("something came").code(), Code::Forbidden.number());
+    assert_eq!(world.given(&mut ben).expect("something came").names(), ["b"]);
 }

@@ -100,7 +100,7 @@ fn a_request_that_is_repeated_is_done_once_for_its_client() {
         |client: &str, text: &str| by(client, "POST", "/messages", json!({"text": text})).query("idempotencyKey", "k");
     let first = world.send(send("ann", "one"));
     let again = world.send(send("ann", "other"));
-    assert_eq!(again.json, first.json);
+    assert_eq!((first.status, again.status, &again.json), (201, 201, &first.json));
     assert_ne!(world.send(send("bob", "one")).json["serial"], first.json["serial"]);
     // A name with a part of another's key in it is another name.
     let odd = by("a", "POST", "/messages", json!({"text": "x"})).query("idempotencyKey", "nn:k");

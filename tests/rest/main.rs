@@ -12,6 +12,8 @@ mod operators;
 mod properties;
 mod presence;
 mod publishing;
+#[cfg(feature = "pusher")]
+mod pusher;
 mod push;
 mod push_of_messages;
 mod sizes;

@@ -100,6 +100,8 @@ fn a_batch_asks_for_several_channels() {
     assert_eq!(reply.json["results"][1], json!({"channel": "empty", "presence": []}));
     assert_eq!(reply.json["results"][2]["error"]["code"], Code::BadChannelName.number());
     assert_eq!(world.send(get("/presence")).code(), Code::BadRequest.number());
+    let reply = world.send(get("/presence").query("channels", "room|a,b").query("separator", "|"));
+    assert_eq!((&reply.json["successCount"], &reply.json["results"][1]["channel"]), (&json!(2), &json!("a,b")));
 }
 
 #[test]

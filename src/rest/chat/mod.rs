@@ -192,7 +192,7 @@ impl Sent {
             if let rpc::Request::Versions(query) = &mut call.request {
                 query.serial = position.message_serial(&epoch, 0);
             }
-            return Ok(form.call(call, move |response| shown(form, response)));
+            return Ok(form.call(call, move |response| Ok(Reply { status: 201, ..shown(form, response)? })));
         }
         let entry = Entry { position, id, connection_id: None, content: Content::Messages(vec![message]) };
         Ok(Step::Reply(form.created(&ChatMessage::of(&entry, page_message(&entry, 0, &epoch, form.format)))))

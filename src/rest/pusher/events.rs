@@ -33,6 +33,9 @@ pub fn one(request: &Request, caller: Caller, form: Form, random: &[u8; 32]) -> 
     let event = Event::read(object(request, BODY_MAX_BYTES)?)?;
     let info = event.info;
     let names = event.channels.clone();
+    if info.is_some() {
+        names.iter().try_for_each(|name| caller.require_metadata(name))?;
+    }
     let calls = Trigger::of(vec![event], &caller, random)?.calls;
     Ok(Step::Calls(
         calls,
@@ -59,22 +62,23 @@ pub fn batch(request: &Request, caller: Caller, form: Form, random: &[u8; 32]) -
         _ => Err(wrong("an event must be an object")),
     };
     let events = events.into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
-    let infos: Vec<(ChannelName, Option<Info>)> =
-        events.iter().filter_map(|event| Some((event.channels.first()?.clone(), event.info))).collect();
+    let infos: Vec<Option<Info>> = events.iter().map(|event| event.info).collect();
+    let names: Vec<ChannelName> =
+        events.iter().filter(|event| event.info.is_some()).flat_map(|event| event.channels.first().cloned()).collect();
+    names.iter().try_for_each(|name| caller.require_metadata(name))?;
     let calls = Trigger::of(events, &caller, random)?.calls;
     Ok(Step::Calls(
         calls,
         form.then(move |answers| {
             all_published(answers)?;
-            let Some(all) = infos.iter().filter_map(|(_, info)| *info).reduce(Info::or) else {
+            let Some(all) = infos.iter().copied().flatten().reduce(Info::or) else {
                 return Ok(Step::Reply(form.ok(&json!({}))));
             };
-            let names = infos.iter().map(|(name, _)| name.clone()).collect();
             channels::attributes(names, all, &caller, form, move |found| {
-                let of = |((_, attributes), (_, info)): ((ChannelName, Value), (ChannelName, Option<Info>))| {
-                    info.map_or_else(|| json!({}), |info| info.of(attributes))
-                };
-                json!({ "batch": found.into_iter().zip(infos).map(of).collect::<Vec<_>>() })
+                let mut found = found.into_iter();
+                let mut of = |info: Info| found.next().map(|(_, attributes)| info.of(attributes));
+                let told = infos.into_iter().map(|info| info.and_then(&mut of).unwrap_or_else(|| json!({})));
+                json!({ "batch": told.collect::<Vec<_>>() })
             })
         }),
     ))
