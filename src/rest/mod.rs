@@ -72,12 +72,18 @@ pub struct Context<'a> {
     pub random: [u8; 32],
 }
 
-/// The apps that a request names: all that [`admit`] will look for. `route` is where it leads, if anywhere.
+/// The apps that a request names, each once: all that [`admit`] will look for. `route` is where it leads, if anywhere.
 pub fn apps_named(request: &Request, route: Option<&Route>) -> Vec<AppId> {
     let by_path = route.and_then(|route| route.app().cloned());
     let by_credentials = caller::credentials(request).ok().map(|credentials| credentials.app_id().clone());
     let by_device = push::device_token(request).map(|(app, _)| app);
-    by_path.into_iter().chain(by_credentials).chain(by_device).collect()
+    let mut named: Vec<AppId> = Vec::new();
+    for app in by_path.into_iter().chain(by_credentials).chain(by_device) {
+        if !named.contains(&app) {
+            named.push(app);
+        }
+    }
+    named
 }
 
 /// Where a request leads, or what answers it without more.
