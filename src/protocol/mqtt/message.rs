@@ -13,7 +13,8 @@ use super::{Fault, Version, kind, reason, topic};
 use crate::base::whole_number;
 use crate::model::data::{Data, Payload};
 use crate::model::message::Extras;
-use crate::model::serial::{ChannelSerial, Position};
+use crate::model::revision::UPDATED;
+use crate::model::serial::Position;
 use crate::protocol::inbound::InboundMessage;
 use crate::protocol::outbound::{Outbound, OutboundData, OutboundMessage};
 
@@ -30,9 +31,8 @@ const ACTION: &str = "action";
 
 const JSON: &str = "application/json";
 
-/// The actions of messages that readers get here: as they were published, and as they are now.
+/// The action of messages as they were published. Those that have changed since are [`UPDATED`].
 const CREATE: u8 = 0;
-const UPDATE: u8 = 1;
 
 /// What a PUBLISH, or a will, carries.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -114,6 +114,7 @@ pub struct Said {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Piece {
+    /// In the channel's order: an update's own, and not that of the message it changes.
     position: Position,
     /// Without what differs from one reader to the next.
     properties: Vec<u8>,
@@ -144,7 +145,7 @@ impl Said {
         let channel = frame.channel.unwrap_or_default();
         let mut topic = Vec::new();
         put_binary(topic::of(channel).as_bytes(), &mut topic);
-        let messages = frame.messages.iter().flatten().filter(|message| [CREATE, UPDATE].contains(&message.action));
+        let messages = frame.messages.iter().flatten().filter(|message| [CREATE, UPDATED].contains(&message.action));
         let time_ms = frame.timestamp.unwrap_or_default();
         let pieces = messages.map(|message| piece(message, version, time_ms)).collect();
         Said { channel: channel.to_owned(), version, topic, pieces }
@@ -226,8 +227,7 @@ fn piece(message: &OutboundMessage<'_>, version: Version, time_ms: u64) -> Piece
         Version::V3 => Vec::new(),
         Version::V5 => properties_of(message, headers),
     };
-    let position = ChannelSerial::parse(&message.serial).map_or(Position::ZERO, |serial| serial.position);
-    Piece { position, properties, payload, published_ms, expires_at_ms }
+    Piece { position: message.at, properties, payload, published_ms, expires_at_ms }
 }
 
 fn properties_of(message: &OutboundMessage<'_>, headers: Option<&Extras>) -> Vec<u8> {
@@ -247,7 +247,7 @@ fn properties_of(message: &OutboundMessage<'_>, headers: Option<&Extras>) -> Vec
         (NAME, message.name),
         (CLIENT_ID, message.client_id),
         (ENCODING, encoding.filter(|encoding| *encoding != "json")),
-        (ACTION, (message.action == UPDATE).then_some("update")),
+        (ACTION, (message.action == UPDATED).then_some("update")),
     ];
     for (name, value) in own {
         value.into_iter().for_each(|value| put_pair(name, value, &mut written));

@@ -21,7 +21,7 @@ pub fn events(frame: &Outbound<'_>, has: Option<&str>) -> Encoded {
     let mut said = Vec::new();
     for (index, message) in messages.iter().enumerate() {
         let goes_on = messages.get(index + 1).is_some_and(|next| next.at == message.at);
-        if has.is_some_and(|has| is_had(message, has)) {
+        if has.is_some_and(|has| is_had(message, epoch, has)) {
             continue;
         }
         match event(&namespace, message, epoch, goes_on) {
@@ -32,10 +32,15 @@ pub fn events(frame: &Outbound<'_>, has: Option<&str>) -> Encoded {
     Encoded::Several(said)
 }
 
-/// Whether a message is of the publish that `has` lies in, and not behind it.
-fn is_had(message: &OutboundMessage<'_>, has: &str) -> bool {
-    let publish = |serial: &str| serial.split_once(':').map(|(publish, _)| publish.to_owned());
-    publish(&message.serial) == publish(has) && *message.serial <= *has
+/// Whether a message is of the publish that `has` lies in, and not behind it. What changes one of that publish later
+/// is not.
+fn is_had(message: &OutboundMessage<'_>, epoch: &str, has: &str) -> bool {
+    has.starts_with(&message.at.serial(epoch)) && !is_of_before(message, epoch) && *message.serial <= *has
+}
+
+/// Whether it says something of a message that was published before.
+fn is_of_before(message: &OutboundMessage<'_>, epoch: &str) -> bool {
+    !message.serial.starts_with(&message.at.serial(epoch))
 }
 
 fn event(namespace: &str, message: &OutboundMessage<'_>, epoch: &str, goes_on: bool) -> Encoded {
@@ -43,7 +48,7 @@ fn event(namespace: &str, message: &OutboundMessage<'_>, epoch: &str, goes_on: b
         return arguments::event(namespace, message, None);
     }
     let whole = message.at.serial(epoch);
-    let is_of_before = !message.serial.starts_with(&whole);
+    let is_of_before = is_of_before(message, epoch);
     let offset = if goes_on { &message.serial } else { &whole };
     let change = match message.action {
         SUMMARY => "message.summary",

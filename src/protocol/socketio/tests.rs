@@ -8,9 +8,13 @@ use super::*;
 use crate::auth::{App, Grant, Operators, Reach, Secret};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{FRAME_MAX_BYTES, MESSAGE_MAX_BYTES, SOCKETIO_REFUSALS_MAX};
+use crate::model::data::Data;
 use crate::model::flags::RESUMED;
+use crate::model::message::{Content, Entry, Message};
 use crate::model::name::ChannelName;
-use crate::protocol::outbound::PublishResult;
+use crate::model::revision::{Mark, Shape, Target, Version};
+use crate::model::serial::Position;
+use crate::protocol::outbound::{PublishResult, entries_frame};
 
 const NOW_MS: u64 = 1_800_000_000_000;
 
@@ -383,6 +387,35 @@ fn a_namespace_goes_on_by_its_own_id_though_another_was_let_in_before_it() {
     guest.connects("old", json!({"pid": pid}));
     let old = guest.attached("old", 0);
     assert!(old["sid"] == "earlier" && old["pid"] != pid, "{old}");
+}
+
+#[test]
+fn an_update_within_the_publish_in_which_it_goes_on_is_told() {
+    let pid = earlier_pid();
+    let mut guest = Guest::new();
+    let offset = Position(6_000).message_serial("s", 1);
+    guest.connects("old", json!({"key": "demo.full:local-only", "pid": pid, "offset": offset}));
+    guest.attached("old", RESUMED);
+    let message = |text: &str| Message { data: Data::Text(text.to_owned()), ..Message::default() };
+    let entry = |position, content| Entry { position, id: "p".to_owned(), connection_id: None, content };
+    let publish = entry(Position(6_000), Content::Messages(["one", "two", "three"].map(message).into()));
+    let version = Version {
+        position: Position(6_001),
+        shape: Shape::Updated,
+        number: 1,
+        prior: Position(6_000),
+        deleted_at: None,
+        connection_id: None,
+        client_id: None,
+        description: None,
+        metadata: None,
+    };
+    let mark = Mark { target: Target { position: Position(6_000), place: 0 }, version: Some(version) };
+    let update = entry(Position(6_001), Content::Revised { messages: vec![message("uno")], marks: vec![mark] });
+    let door = crate::protocol::door::Door::SocketIo(guest.door);
+    let told = texts(entries_frame("old", "s", &[&publish, &update], door).unwrap());
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].contains("three") && told[1].contains("[meta]message.update"), "{told:?}");
 }
 
 #[test]
