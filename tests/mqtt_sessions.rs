@@ -10,15 +10,16 @@ mod support {
     pub mod mqtt;
 }
 
+use courtside::error::Code;
 use courtside::model::data::Data;
 use courtside::model::message::{Content, Entry, Message};
 use courtside::model::packed::Packed;
 use courtside::model::revision::{Mark, Shape, Target, Version};
 use courtside::model::serial::Position;
-use courtside::relay::SocketId;
-use courtside::rpc::{Delivery, ReadFrom, Request};
-use support::bench::{EPOCH, NOW_MS, call, delivery, relay, subscribed};
-use support::mqtt::{come, say, sent, subscribe};
+use courtside::relay::{Effect, SocketId};
+use courtside::rpc::{Backlog, Delivery, ReadFrom, Request, Response};
+use support::bench::{EPOCH, NOW_MS, call, delivery, entries, relay, subscribed};
+use support::mqtt::{come, rows, say, sent, subscribe};
 
 /// An update at this place of a message that was published long before.
 fn update(position: u64) -> Entry {
@@ -56,4 +57,50 @@ fn an_update_that_is_not_acknowledged_is_where_the_next_connection_begins() {
     let effects = relay.answered(ticket, subscribed(5_002), NOW_MS);
     let (_, request) = call(&effects);
     assert_eq!(request, Request::Read(ReadFrom::After { position: Position(5_001), epoch: EPOCH.to_owned() }));
+}
+
+/// SUBACK says yes, and the client would never learn that something is missing.
+#[test]
+fn who_subscribes_again_to_what_has_a_gap_is_told_so() {
+    let mut relay = relay();
+    come(&mut relay, 1, "ann", false, NOW_MS);
+    subscribe(&mut relay, 1, 1, NOW_MS);
+    relay.lost(SocketId(1), NOW_MS);
+    let (ticket, _) = call(&come(&mut relay, 2, "ann", false, NOW_MS));
+    say(&mut relay, 2, b"\x82\x0a\0\x01\0\0\x04room\x01", NOW_MS);
+    let (ticket, _) = call(&relay.answered(ticket, subscribed(5_002), NOW_MS));
+    let (epoch, through, lost) = (EPOCH.to_owned(), Position(5_002), Some(Code::ContinuityUnknown.into()));
+    let (after, entries) = (Position(5_000), entries(&[]));
+    let backlog = Response::Backlog(Backlog { epoch, lost, after, entries, through, more: false, members: 0 });
+    let effects = relay.answered(ticket, Some(Ok(backlog)), NOW_MS);
+    assert!(sent(&effects, 2).concat().starts_with(b"\xe0"), "{effects:?}");
+    assert!(effects.contains(&Effect::Close { socket: SocketId(2) }), "{effects:?}");
+    assert_eq!(sent(&come(&mut relay, 3, "ann", false, NOW_MS), 3)[0][2], 0, "the session is another");
+}
+
+#[test]
+fn each_subscribe_to_a_channel_that_is_being_asked_has_its_answer() {
+    let mut relay = relay();
+    come(&mut relay, 1, "ann", false, NOW_MS);
+    let subscribe = |packet_id: u8, qos: u8| [&b"\x82\x0a\0"[..], &[packet_id], b"\0\0\x04room", &[qos]].concat();
+    let (ticket, _) = call(&say(&mut relay, 1, &subscribe(1, 0), NOW_MS));
+    say(&mut relay, 1, &subscribe(2, 1), NOW_MS);
+    let effects = relay.answered(ticket, subscribed(5_000), NOW_MS);
+    assert_eq!(sent(&effects, 1).concat(), b"\x90\x04\0\x01\0\0\x90\x04\0\x02\0\x01");
+
+    let (ticket, _) = call(&say(&mut relay, 1, b"\x82\x0a\0\x03\0\0\x04hall\0", NOW_MS));
+    say(&mut relay, 1, b"\x82\x0a\0\x04\0\0\x04hall\0", NOW_MS);
+    let effects = relay.answered(ticket, Some(Err(Code::NotPermitted.into())), NOW_MS);
+    assert_eq!(sent(&effects, 1).concat(), b"\x90\x04\0\x03\0\x87\x90\x04\0\x04\0\x87");
+}
+
+#[test]
+fn what_is_not_acknowledged_of_a_channel_that_was_left_goes_with_it() {
+    let mut relay = relay();
+    come(&mut relay, 1, "ann", false, NOW_MS);
+    subscribe(&mut relay, 1, 1, NOW_MS);
+    relay.deliver(&delivery(5_000, &[5_001, 5_002]), NOW_MS);
+    say(&mut relay, 1, b"\xa2\x09\0\x02\0\0\x04room", NOW_MS);
+    let row = rows(&relay.lost(SocketId(1), NOW_MS)).pop().and_then(|(_, row)| row).expect("a row");
+    assert!(!String::from_utf8_lossy(&row).contains("room"));
 }

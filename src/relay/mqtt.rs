@@ -255,7 +255,7 @@ impl Relay {
                 expiry_s: mqtt.expiry_s,
                 taken: if mqtt.session_present { mqtt.taken.clone() } else { Taken::default() },
                 subscriptions: attach.iter().map(Subscribed::of).collect(),
-                unacknowledged: mqtt.flight.unacknowledged(),
+                unacknowledged: mqtt.unacknowledged(),
                 grant: will.is_some().then_some(grant),
                 will,
                 by,
@@ -311,7 +311,7 @@ impl Relay {
         let Some(mqtt) = self.sessions.get(&socket).and_then(Session::mqtt) else { return };
         let id = mqtt.session_id.clone();
         self.mqtt.wait(socket, 0);
-        let (expiry_s, taken, unacknowledged) = (mqtt.expiry_s, mqtt.taken.clone(), mqtt.flight.unacknowledged());
+        let (expiry_s, taken, unacknowledged) = (mqtt.expiry_s, mqtt.taken.clone(), mqtt.unacknowledged());
         let (is_leaving, has_gap, by_server) = (mqtt.is_leaving, mqtt.has_gap, mqtt.ended_by_server);
         let is_unsure = mqtt.is_unsure;
         let subscriptions = self.subscriptions_of(socket);
@@ -388,7 +388,7 @@ impl Relay {
         if has_all && !is_due {
             return;
         }
-        let (id, taken, unacknowledged) = (mqtt.session_id.clone(), mqtt.taken.clone(), mqtt.flight.unacknowledged());
+        let (id, taken, unacknowledged) = (mqtt.session_id.clone(), mqtt.taken.clone(), mqtt.unacknowledged());
         let subscriptions = self.subscriptions_of(socket);
         let Some(kept) = self.mqtt.kept.get_mut(&id) else { return };
         // One that waits for its channel does not stand there yet.

@@ -5,11 +5,12 @@
 //! object loses its memory, a session that is to be kept is told to come back, and has what follows the last that is
 //! known to be acknowledged; another goes on with ids that its client has not seen.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::limits::MQTT_WINDOW;
 use crate::model::serial::Position;
 
 /// One message on its way: in which channel, and where in it.
@@ -23,8 +24,7 @@ pub struct Sent {
 #[derive(Clone, Debug, Default)]
 pub struct Flight {
     sent: VecDeque<(Sent, bool)>,
-    used: BTreeSet<u16>,
-    waiting: VecDeque<Waiting>,
+    waiting: VecDeque<Queued>,
     /// Bytes of what waits.
     waiting_bytes: usize,
     last_id: u16,
@@ -34,7 +34,7 @@ pub struct Flight {
 
 /// A message that has no packet id yet, or needs none and follows one that waits.
 #[derive(Clone, Debug)]
-pub struct Waiting {
+pub struct Queued {
     pub channel: Rc<str>,
     pub position: Position,
     /// The packet, with room for a packet id at this place.
@@ -53,10 +53,10 @@ impl PartialEq for Flight {
 }
 
 impl Flight {
-    pub fn after(before: Vec<Sent>) -> Flight {
+    pub fn after(mut before: Vec<Sent>) -> Flight {
+        before.truncate(MQTT_WINDOW);
         let last_id = before.iter().map(|sent| sent.packet_id).max().unwrap_or(0);
-        let used = before.iter().map(|sent| sent.packet_id).collect();
-        Flight { before, last_id, used, ..Flight::default() }
+        Flight { before, last_id, ..Flight::default() }
     }
 
     /// Behind those that may have been used.
@@ -82,21 +82,19 @@ impl Flight {
         self.waiting_bytes
     }
 
-    pub fn push(&mut self, waiting: Waiting) {
+    pub fn push(&mut self, waiting: Queued) {
         self.waiting_bytes += waiting.packet.len();
         self.waiting.push_back(waiting);
     }
 
-    /// The client has this message. Gives whether it was on its way.
-    pub fn acknowledge(&mut self, packet_id: u16) -> bool {
+    /// The client has this message.
+    pub fn acknowledge(&mut self, packet_id: u16) {
         let found = self.sent.iter_mut().find(|(sent, done)| sent.packet_id == packet_id && !done);
-        let Some((_, done)) = found else { return false };
+        let Some((_, done)) = found else { return };
         *done = true;
-        self.used.remove(&packet_id);
         while self.sent.front().is_some_and(|(_, done)| *done) {
             self.sent.pop_front();
         }
-        true
     }
 
     /// What may be sent now, with so many on their way at most.
@@ -118,7 +116,7 @@ impl Flight {
         packets
     }
 
-    fn number(&mut self, next: &mut Waiting, at: usize) {
+    fn number(&mut self, next: &mut Queued, at: usize) {
         let again = self.before.iter().position(|sent| sent.channel == next.channel && sent.position == next.position);
         let packet_id = match again {
             Some(index) => {
@@ -127,20 +125,24 @@ impl Flight {
             }
             None => self.fresh_id(),
         };
-        self.used.insert(packet_id);
         next.packet[at..at + 2].copy_from_slice(&packet_id.to_be_bytes());
         let sent = Sent { packet_id, channel: next.channel.clone(), position: next.position };
         self.sent.push_back((sent, false));
     }
 
-    /// One that is not used. There are far more than may be on their way.
+    /// One that is not used. There are far more than may be on their way, now and before.
     fn fresh_id(&mut self) -> u16 {
         loop {
             self.last_id = self.last_id.checked_add(1).unwrap_or(1);
-            if !self.used.contains(&self.last_id) {
+            if !self.is_used(self.last_id) {
                 return self.last_id;
             }
         }
+    }
+
+    fn is_used(&self, packet_id: u16) -> bool {
+        self.sent.iter().any(|(sent, done)| sent.packet_id == packet_id && !done)
+            || self.before.iter().any(|sent| sent.packet_id == packet_id)
     }
 
     /// A channel is left: what waits of it is not sent any more.
@@ -157,10 +159,10 @@ impl Flight {
         sent.chain(waiting).filter(|(of, _)| *of == channel).map(|(_, position)| position).min()
     }
 
-    /// What the next connection of the session is to be sent again.
-    pub fn unacknowledged(&self) -> Vec<Sent> {
-        let sent = self.sent.iter().filter(|(_, done)| !done).map(|(sent, _)| sent.clone());
-        sent.chain(self.before.iter().cloned()).collect()
+    /// What the next connection of the session may be sent again, of the channels that it has.
+    pub fn unacknowledged(&self, has: impl Fn(&str) -> bool) -> Vec<Sent> {
+        let sent = self.sent.iter().filter(|(_, done)| !done).map(|(sent, _)| sent);
+        sent.chain(&self.before).filter(|sent| has(&sent.channel)).take(MQTT_WINDOW).cloned().collect()
     }
 }
 
@@ -168,11 +170,13 @@ const DUPLICATE: u8 = 0x08;
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
-    fn waiting(channel: &str, position: u64) -> Waiting {
+    fn waiting(channel: &str, position: u64) -> Queued {
         let packet = vec![0x32, 3, 0, 0, position as u8];
-        Waiting { channel: channel.into(), position: Position(position), packet, id_at: Some(2) }
+        Queued { channel: channel.into(), position: Position(position), packet, id_at: Some(2) }
     }
 
     fn flight(positions: std::ops::Range<u64>) -> Flight {
@@ -187,21 +191,22 @@ mod tests {
         assert_eq!(flight.release(2), [0x32, 3, 0, 1, 1, 0x32, 3, 0, 2, 2]);
         assert!(flight.is_full() && !flight.is_empty());
         assert_eq!(flight.release(2), [0_u8; 0]);
-        assert!(!flight.acknowledge(9), "it was never sent");
-        assert!(flight.acknowledge(1) && !flight.acknowledge(1));
+        // The first was never sent, and the last is acknowledged already.
+        [9, 1, 1].into_iter().for_each(|packet_id| flight.acknowledge(packet_id));
         assert_eq!(flight.release(2), [0x32, 3, 0, 3, 3]);
-        assert!(flight.acknowledge(2) && flight.acknowledge(3));
+        [2, 3].into_iter().for_each(|packet_id| flight.acknowledge(packet_id));
         assert_eq!(flight.release(2), [0x32, 3, 0, 4, 4]);
-        assert!(!flight.is_full() && flight.acknowledge(4) && flight.is_empty());
+        flight.acknowledge(4);
+        assert!(!flight.is_full() && flight.is_empty());
     }
 
     #[test]
     fn who_never_acknowledges_the_first_is_sent_no_more_than_may_be_on_their_way() {
         let mut flight = flight(1..9);
         flight.release(3);
-        assert!(flight.acknowledge(2) && flight.acknowledge(3));
+        [2, 3].into_iter().for_each(|packet_id| flight.acknowledge(packet_id));
         assert_eq!((flight.release(3), flight.sent.len()), (Vec::new(), 3));
-        assert!(flight.acknowledge(1));
+        flight.acknowledge(1);
         assert_eq!(flight.release(3).len(), 3 * 5);
     }
 
@@ -221,7 +226,7 @@ mod tests {
         let mut first = flight(1..4);
         first.release(9);
         first.acknowledge(1);
-        let mut again = Flight::after(first.unacknowledged());
+        let mut again = Flight::after(first.unacknowledged(|_| true));
         (2..5).for_each(|position| again.push(waiting("a", position)));
         assert_eq!(again.release(9), [0x3a, 3, 0, 2, 2, 0x3a, 3, 0, 3, 3, 0x32, 3, 0, 4, 4]);
     }
@@ -233,17 +238,27 @@ mod tests {
         flight.last_id = u16::MAX - 1;
         (2..4).for_each(|position| flight.push(waiting("a", position)));
         flight.release(9);
-        let ids: Vec<u16> = flight.unacknowledged().iter().map(|sent| sent.packet_id).collect();
+        let ids: Vec<u16> = flight.unacknowledged(|_| true).iter().map(|sent| sent.packet_id).collect();
         assert_eq!(ids, [1, u16::MAX, 2]);
     }
 
     #[test]
     fn what_needs_no_acknowledgement_keeps_its_place() {
         let mut flight = flight(1..3);
-        flight.push(Waiting { id_at: None, packet: vec![0x30], ..waiting("b", 1) });
+        flight.push(Queued { id_at: None, packet: vec![0x30], ..waiting("b", 1) });
         assert_eq!(flight.release(1), [0x32, 3, 0, 1, 1]);
         flight.drop_channel("a");
         assert_eq!(flight.release(1), [0x30]);
+    }
+
+    #[test]
+    fn of_what_was_not_acknowledged_before_so_much_is_remembered() {
+        let before = (1..=u16::MAX).map(|packet_id| Sent { packet_id, channel: "a".into(), position: Position(1) });
+        let mut again = Flight::after(before.collect());
+        again.push(waiting("b", 1));
+        assert_eq!(again.release(9).len(), 5, "and a packet id is free");
+        assert_eq!(again.unacknowledged(|_| true).len(), MQTT_WINDOW);
+        assert_eq!(again.unacknowledged(|channel| channel == "b").len(), 1);
     }
 
     #[test]

@@ -82,13 +82,22 @@ impl Subscription {
 /// SUBSCRIBEs that wait for their channels.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Subscribing {
-    waiting: VecDeque<Waiting>,
+    waiting: VecDeque<Asking>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-struct Waiting {
+struct Asking {
     packet_id: u16,
-    channels: Vec<(String, Option<u8>)>,
+    topics: Vec<Asked>,
+}
+
+/// A topic of a SUBSCRIBE.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Asked {
+    /// With this QoS. It waits for its channel.
+    Waiting { channel: String, qos: u8 },
+    /// Answered with this code.
+    Settled(u8),
 }
 
 impl Subscribing {
@@ -98,30 +107,46 @@ impl Subscribing {
 
     /// Topics of all of them.
     pub fn topics(&self) -> usize {
-        self.waiting.iter().map(|subscribe| subscribe.channels.len()).sum()
+        self.waiting.iter().map(|subscribe| subscribe.topics.len()).sum()
     }
 
-    /// Channels, and the codes of those that are refused already.
-    pub fn push(&mut self, packet_id: u16, channels: Vec<(String, Option<u8>)>) {
-        self.waiting.push_back(Waiting { packet_id, channels });
+    pub fn push(&mut self, packet_id: u16, topics: Vec<Asked>) {
+        self.waiting.push_back(Asking { packet_id, topics });
     }
 
-    /// Gives whether one waited for that.
-    pub fn settle(&mut self, channel: &str, code: u8) -> bool {
-        let mut all = self.waiting.iter_mut().flat_map(|subscribe| &mut subscribe.channels);
-        let waiting = all.find(|(name, settled)| name == channel && settled.is_none());
-        waiting.map(|(_, settled)| *settled = Some(code)).is_some()
+    /// The channel has answered all that wait for it, since the last of them took the place of the others: each has the
+    /// QoS that it asked for, or this code of a refusal. Gives whether one waited for that.
+    pub fn settle(&mut self, channel: &str, refusal: Option<u8>) -> bool {
+        let mut is_settled = false;
+        for asked in self.waiting.iter_mut().flat_map(|subscribe| &mut subscribe.topics) {
+            if let Asked::Waiting { channel: name, qos } = asked
+                && name == channel
+            {
+                *asked = Asked::Settled(refusal.unwrap_or(*qos));
+                is_settled = true;
+            }
+        }
+        is_settled
     }
 
     /// The answers that can be given, in the order of the questions.
     pub fn answers(&mut self, version: Version) -> Encoded {
         let mut told = Vec::new();
-        let is_settled = |first: &mut Waiting| first.channels.iter().all(|(_, code)| code.is_some());
+        let is_settled = |first: &mut Asking| first.topics.iter().all(|asked| asked.code().is_some());
         while let Some(first) = self.waiting.pop_front_if(is_settled) {
-            let codes: Vec<u8> = first.channels.iter().filter_map(|(_, code)| *code).collect();
+            let codes: Vec<u8> = first.topics.iter().filter_map(Asked::code).collect();
             told.extend(encode::suback(version, first.packet_id, &codes));
         }
         if told.is_empty() { Encoded::NOTHING } else { Encoded::Binary(told) }
+    }
+}
+
+impl Asked {
+    fn code(&self) -> Option<u8> {
+        match self {
+            Asked::Waiting { .. } => None,
+            Asked::Settled(code) => Some(*code),
+        }
     }
 }
 
@@ -156,11 +181,12 @@ mod tests {
     #[test]
     fn subscribes_are_answered_in_their_order() {
         let mut subscribing = Subscribing::default();
-        subscribing.push(1, vec![("a".to_owned(), None), ("#".to_owned(), Some(0xa2))]);
-        subscribing.push(2, vec![("b".to_owned(), None)]);
-        assert!(subscribing.settle("b", 1) && !subscribing.settle("b", 1));
+        let waiting = |channel: &str, qos| Asked::Waiting { channel: channel.to_owned(), qos };
+        subscribing.push(1, vec![waiting("a", 0), Asked::Settled(0xa2)]);
+        subscribing.push(2, vec![waiting("b", 1)]);
+        assert!(subscribing.settle("b", None) && !subscribing.settle("b", None));
         assert_eq!(subscribing.answers(Version::V3), Encoded::NOTHING);
-        assert!(subscribing.settle("a", 0));
+        assert!(subscribing.settle("a", None));
         assert_eq!(
             subscribing.answers(Version::V3),
             Encoded::Binary(b"\x90\x04\0\x01\0\x80\x90\x03\0\x02\x01".to_vec())

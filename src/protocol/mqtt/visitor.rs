@@ -8,7 +8,7 @@ use std::rc::Rc;
 use serde::{Deserialize, Serialize};
 
 use super::connect::Connect;
-use super::flight::{Flight, Sent, Waiting};
+use super::flight::{Flight, Queued, Sent};
 use super::message::{Manner, Message, Said};
 use super::packet::{self, Packet, Publish};
 use super::session::{Subscribing, Subscription, Taken, Testament};
@@ -139,6 +139,14 @@ impl Mqtt {
         (self.taken, self.flight) = (taken, Flight::after(unacknowledged));
     }
 
+    /// What its session is to be sent again, if this connection ends.
+    pub fn unacknowledged(&self) -> Vec<Sent> {
+        let has = |channel: &str| {
+            self.subscriptions.contains_key(channel) || self.given_up.iter().any(|name| **name == *channel)
+        };
+        self.flight.unacknowledged(has)
+    }
+
     fn publish(&mut self, publish: Publish, setting: Setting<'_>) -> Heard {
         let msg_serial = self.said;
         self.said += 1;
@@ -247,20 +255,20 @@ impl Mqtt {
             self.orders.push(Inbound::Detach { channel: channel.to_owned() });
             return self.refused(channel, Some(&error));
         }
-        if let Some(subscription) = self.subscriptions.get_mut(channel) {
-            let qos = subscription.qos;
-            subscription.is_renewed = false;
+        let subscription = self.subscriptions.get_mut(channel);
+        let was_renewed = subscription.is_some_and(|subscription| {
             subscription.expects_retained = flags & HAS_BACKLOG != 0 && flags & RESUMED == 0;
-            if self.subscribing.settle(channel, qos) {
-                return self.subscribing.answers(self.version);
-            }
-        }
+            std::mem::take(&mut subscription.is_renewed)
+        });
+        let is_settled = self.subscribing.settle(channel, None);
         match frame.error {
-            Some(error) => {
+            // One that begins has missed nothing; one that its client asked for again has, whatever it asked for.
+            Some(error) if was_renewed || !is_settled => {
                 self.has_gap = true;
                 self.end(reason::of_disconnect(error), &error.message, Vec::new())
             }
-            None => Encoded::NOTHING,
+            _ if is_settled => self.subscribing.answers(self.version),
+            _ => Encoded::NOTHING,
         }
     }
 
@@ -268,7 +276,7 @@ impl Mqtt {
     fn refused(&mut self, channel: &str, error: Option<&ErrorInfo>) -> Encoded {
         let unasked = Code::Disconnected.into();
         let error = error.unwrap_or(&unasked);
-        let is_settled = !self.is_over && self.subscribing.settle(channel, reason::of_subscribe(error));
+        let is_settled = !self.is_over && self.subscribing.settle(channel, Some(reason::of_subscribe(error)));
         // One that was there before is not lost by that.
         let is_kept = error.may_pass() && self.subscriptions.get(channel).is_some_and(|one| one.is_renewed);
         if is_settled && !is_kept {
@@ -315,7 +323,7 @@ impl Mqtt {
             return;
         }
         let (channel, position) = (channel.clone(), message.position());
-        self.flight.push(Waiting { channel, position, packet, id_at: packet_id.map(|_| id_at) });
+        self.flight.push(Queued { channel, position, packet, id_at: packet_id.map(|_| id_at) });
     }
 }
 

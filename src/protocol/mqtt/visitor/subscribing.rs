@@ -1,7 +1,7 @@
 //! What SUBSCRIBE and UNSUBSCRIBE ask for.
 
 use super::super::packet::{self, Retained, Subscribe, Unsubscribe, Wishes};
-use super::super::session::Subscription;
+use super::super::session::{Asked, Subscription};
 use super::super::{Fault, encode, reason, topic};
 use super::{Mqtt, keeps_last};
 use crate::model::message::Params;
@@ -14,18 +14,18 @@ impl Mqtt {
     pub(super) fn subscribe(&mut self, subscribe: Subscribe, setting: Setting<'_>) -> Result<Vec<Heard>, Fault> {
         packet::admit_filters(self.subscribing.topics() + subscribe.filters.len())?;
         let mut heard = Vec::new();
-        let mut channels = Vec::new();
+        let mut topics = Vec::new();
         for (filter, wishes) in subscribe.filters {
             match topic::subscribed(&filter) {
                 Ok(channel) => {
                     let frame = self.attach(&channel, wishes, subscribe.subscription_id, setting);
                     heard.push(Heard::Do(frame));
-                    channels.push((channel, None));
+                    topics.push(Asked::Waiting { channel, qos: wishes.qos });
                 }
-                Err(fault) => channels.push((filter, Some(fault.reason))),
+                Err(fault) => topics.push(Asked::Settled(fault.reason)),
             }
         }
-        self.subscribing.push(subscribe.packet_id, channels);
+        self.subscribing.push(subscribe.packet_id, topics);
         if heard.is_empty() {
             heard.push(Heard::Say(self.subscribing.answers(self.version)));
         }
