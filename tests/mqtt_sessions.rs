@@ -11,13 +11,14 @@ mod support {
 }
 
 use courtside::error::Code;
+use courtside::limits::{CHANNELS_PER_CONNECTION_MAX, MQTT_TAKEN_KNOWN, SESSION_RECORD_MAX_BYTES};
 use courtside::model::data::Data;
 use courtside::model::message::{Content, Entry, Message};
 use courtside::model::packed::Packed;
 use courtside::model::revision::{Mark, Shape, Target, Version};
 use courtside::model::serial::Position;
-use courtside::relay::{Effect, SocketId};
-use courtside::rpc::{Backlog, Delivery, ReadFrom, Request, Response};
+use courtside::relay::{Effect, Relay, SocketId};
+use courtside::rpc::{Backlog, Delivery, PublishKey, ReadFrom, Request, Response, Subscribed};
 use support::bench::{EPOCH, NOW_MS, call, delivery, entries, relay, subscribed};
 use support::mqtt::{come, rows, say, sent, subscribe};
 
@@ -103,4 +104,50 @@ fn what_is_not_acknowledged_of_a_channel_that_was_left_goes_with_it() {
     say(&mut relay, 1, b"\xa2\x09\0\x02\0\0\x04room", NOW_MS);
     let row = rows(&relay.lost(SocketId(1), NOW_MS)).pop().and_then(|(_, row)| row).expect("a row");
     assert!(!String::from_utf8_lossy(&row).contains("room"));
+}
+
+/// Whatever it subscribed to before it published.
+#[test]
+fn the_record_of_a_session_fits_its_socket_however_much_it_publishes() {
+    let mut relay = relay();
+    come(&mut relay, 1, "ann", false, NOW_MS);
+    let topic = |number: usize| format!("{number:0>60}");
+    let subscribe = |number: usize| [&b"\x82\x42\0\x01\0\0\x3c"[..], topic(number).as_bytes(), b"\0"].concat();
+    for number in 0..CHANNELS_PER_CONNECTION_MAX {
+        let (ticket, _) = call(&say(&mut relay, 1, &subscribe(number), NOW_MS));
+        let (epoch, position, members) = ("0123456789abcdef".to_owned(), Position(1 << 53), u32::MAX as usize);
+        let fed = Subscribed { epoch, position, members, reports: false, direct: true };
+        relay.answered(ticket, Some(Ok(Response::Subscribed(fed))), NOW_MS);
+    }
+    // To a topic that is none, so that each is answered at once.
+    let publish = |number: u16| [&b"\x32\x07\0\x01+"[..], &number.to_be_bytes(), b"\0x"].concat();
+    let longest = |effects: Vec<Effect>| {
+        let length = |effect: &Effect| if let Effect::Save { record, .. } = effect { record.len() } else { 0 };
+        effects.iter().map(length).max().unwrap_or_default()
+    };
+    let longest = (0..=MQTT_TAKEN_KNOWN as u16)
+        .map(|number| longest(say(&mut relay, 1, &publish(u16::MAX - number), NOW_MS)))
+        .max();
+    // Each channel may come to take nine bytes more, where its reader is ahead of the others.
+    let most = SESSION_RECORD_MAX_BYTES - 9 * CHANNELS_PER_CONNECTION_MAX;
+    assert!((12_000..=most).contains(&longest.unwrap_or_default()), "{longest:?}");
+}
+
+/// By which keys publishes are known to their channel.
+fn keys(relay: &mut Relay, packet: &[u8]) -> Vec<PublishKey> {
+    let published = |effect: Effect| match effect {
+        Effect::Call { call, .. } => call.request.publishes().unwrap_or_default().to_vec(),
+        _ => Vec::new(),
+    };
+    say(relay, 1, packet, NOW_MS).into_iter().flat_map(published).map(|publish| publish.key).collect()
+}
+
+/// Its client gave the packet id to another publish, which never came, and sends that again.
+#[test]
+fn another_publish_under_a_packet_id_of_before_is_not_taken_for_the_one_before() {
+    let mut relay = relay();
+    come(&mut relay, 1, "ann", false, NOW_MS);
+    let first = keys(&mut relay, b"\x32\x07\0\x01a\0\x01\0x");
+    let again = keys(&mut relay, b"\x3a\x07\0\x01b\0\x01\0x");
+    assert!(first.len() == 1 && again.len() == 1 && first != again, "{first:?} {again:?}");
 }

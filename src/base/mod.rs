@@ -3,6 +3,7 @@
 
 pub mod cache;
 pub mod counted;
+pub mod digest;
 pub mod endpoint;
 pub mod maps;
 pub mod pause;

@@ -6,6 +6,7 @@
 //! stand beside its row, and a channel that lost its memory reads those of the window, not the messages.
 
 use super::store::{Store, StoreError};
+use crate::base::digest;
 use crate::base::maps::{HashMap, HashSet};
 use crate::limits::{DEDUP_MAX_CONNECTIONS, DEDUP_MAX_IDS, DEDUP_WINDOW_MS};
 use crate::model::presence::PresenceAction;
@@ -173,9 +174,9 @@ pub fn serial_of(key: &str, connection_id: &str) -> Option<u64> {
         .ok()
 }
 
-/// FNV-1a: stable across builds, as stored keys need. Collisions are harmless, since the log decides.
+/// Collisions are harmless, since the log decides.
 fn hash(id: &str) -> u64 {
-    id.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    digest::of(id.as_bytes())
 }
 
 #[cfg(test)]

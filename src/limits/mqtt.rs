@@ -37,9 +37,12 @@ pub const MQTT_USER_PROPERTIES_MAX: usize = 100;
 /// subscribed to. Each answer of a channel is looked for among them.
 pub const MQTT_FILTERS_MAX: usize = 2 * CHANNELS_PER_CONNECTION_MAX;
 
-/// Publishes that a session remembers by their packet ids, of two bytes: twice as many as may wait for their
+/// Publishes that a session remembers by their packet ids and digests: twice as many as may wait for their
 /// acknowledgement.
 pub const MQTT_TAKEN_KNOWN: usize = 2 * MQTT_WINDOW;
+
+/// Bytes of all of them where they are stored: seven for each, of 48 bits, and two for how many there are.
+pub const MQTT_TAKEN_BYTES: usize = 7 * MQTT_TAKEN_KNOWN + 2;
 
 /// Bytes of a will: a farewell, and what its readers need to know of it. It travels beside the credentials, and stays
 /// with the session.

@@ -118,6 +118,11 @@ pub trait Visitor {
     /// Something else whenever a part of it has changed that is stored.
     fn mark(&self) -> Mark;
 
+    /// Bytes by which what is stored of it may still grow, beyond those of a number here and there.
+    fn growth(&self) -> usize {
+        0
+    }
+
     /// What is to be done because of what it was told, as if its client had said so.
     fn orders(&mut self) -> Vec<Inbound> {
         Vec::new()

@@ -64,7 +64,7 @@ pub struct Record {
 }
 
 impl Versioned for Record {
-    const VERSION: u8 = 8;
+    const VERSION: u8 = 9;
 
     fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<Record, Unreadable> {
         match version {
@@ -75,6 +75,8 @@ impl Versioned for Record {
             5 => pinned::take::<earlier::fifth::Record>(bytes).map(Record::from),
             6 => pinned::take::<earlier::sixth::Record>(bytes).map(Record::from),
             7 => pinned::take::<earlier::seventh::Record>(bytes).map(Record::from),
+            // Of publishes by MQTT it has the packet ids alone, which read as what is known of them now.
+            8 => pinned::take(bytes),
             _ => Err(Unreadable::Version(version)),
         }
     }
@@ -179,9 +181,10 @@ impl Session {
         }
     }
 
-    /// Whether the record fits its socket, however far its channels come.
+    /// Whether the record fits its socket, however far its channels come and whatever its client says.
     pub fn has_room(&self) -> bool {
-        self.record(|_, _| Place::longest()).encode().len() <= SESSION_RECORD_MAX_BYTES
+        let growth = self.door.as_ref().map_or(0, |door| door.growth());
+        self.record(|_, _| Place::longest()).encode().len() + growth <= SESSION_RECORD_MAX_BYTES
     }
 
     /// What the row of an attachment has, if it has one.

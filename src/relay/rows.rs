@@ -86,7 +86,7 @@ impl Relay {
     }
 
     /// Sees that the record of a session fits its socket. Fails with 50320 when that needs more rows than the relay may
-    /// have.
+    /// have, and with 90010 when it does not fit with all of them.
     pub(super) fn fit(&mut self, socket: SocketId) -> Result<(), ErrorInfo> {
         let Some(session) = self.sessions.get_mut(&socket) else { return Ok(()) };
         while !session.has_room() {
@@ -95,7 +95,10 @@ impl Relay {
                     "this server has no room for more names of channels on this connection; use fewer, or try again";
                 return Err(Code::Unavailable.because(why));
             }
-            let Some(name) = session.unload() else { return Ok(()) };
+            let Some(name) = session.unload() else {
+                let why = "what this connection says of itself leaves no room for more channels; use fewer";
+                return Err(Code::TooManyChannels.because(why));
+            };
             self.rows.bytes += session.attachments.get(&name).map_or(0, |attachment| attachment.bytes(&name));
             self.rows.write(socket, session, &name);
         }

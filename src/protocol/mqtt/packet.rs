@@ -2,6 +2,7 @@
 
 use super::message::Carried;
 use super::properties::{self as property, Properties};
+use super::session;
 use super::wire::Reader;
 use super::{Fault, Version, kind, reason};
 use crate::limits::MQTT_FILTERS_MAX;
@@ -23,6 +24,8 @@ pub struct Publish {
     pub topic: String,
     /// That of a publish to be acknowledged, of QoS 1.
     pub packet_id: Option<u16>,
+    /// Of all that it says: by this, one that comes again is told from another under the same packet id.
+    pub digest: u32,
     pub message: Carried,
 }
 
@@ -88,7 +91,7 @@ pub fn read(version: Version, first: u8, body: &[u8]) -> Result<Packet, Fault> {
     }
     let mut reader = Reader::new(body);
     let packet = match kind {
-        kind::PUBLISH => publish(version, flags, &mut reader).map(Packet::Publish)?,
+        kind::PUBLISH => publish(version, flags, body, &mut reader).map(Packet::Publish)?,
         kind::PUBACK => puback(version, &mut reader)?,
         kind::SUBSCRIBE => subscribe(version, &mut reader).map(Packet::Subscribe)?,
         kind::UNSUBSCRIBE => unsubscribe(version, &mut reader).map(Packet::Unsubscribe)?,
@@ -105,7 +108,7 @@ pub fn read(version: Version, first: u8, body: &[u8]) -> Result<Packet, Fault> {
     }
 }
 
-fn publish(version: Version, flags: u8, reader: &mut Reader<'_>) -> Result<Publish, Fault> {
+fn publish(version: Version, flags: u8, body: &[u8], reader: &mut Reader<'_>) -> Result<Publish, Fault> {
     let (is_duplicate, qos) = (flags & 0x08 != 0, flags >> 1 & 3);
     match qos {
         2 => return Err(Fault::new(reason::NO_QOS, "the highest QoS is 1")),
@@ -120,7 +123,8 @@ fn publish(version: Version, flags: u8, reader: &mut Reader<'_>) -> Result<Publi
         return Err(Fault::new(reason::BAD_ALIAS, "there are no topic aliases"));
     }
     let message = Carried::read(&properties, reader.rest())?;
-    Ok(Publish { is_duplicate, retain: flags & 1 != 0, topic, packet_id, message })
+    let digest = packet_id.map_or(0, |_| session::digest(body));
+    Ok(Publish { is_duplicate, retain: flags & 1 != 0, topic, packet_id, digest, message })
 }
 
 fn packet_id(reader: &mut Reader<'_>) -> Result<u16, Fault> {

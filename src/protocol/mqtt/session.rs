@@ -5,19 +5,42 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use super::{Version, encode};
-use crate::limits::MQTT_TAKEN_KNOWN;
+use crate::base::digest;
+use crate::limits::{MQTT_TAKEN_BYTES, MQTT_TAKEN_KNOWN};
 use crate::model::message::Message;
 use crate::model::name::ChannelName;
 use crate::protocol::Encoded;
 
-/// Which publishes a session has taken in: so many, and the packet ids of the last of them. One that comes again, as
+/// Which publishes a session has taken in: so many, and how the last of them are known again. One that comes again, as
 /// its client says, gets the message id that it had, by which its channel knows it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Taken {
     /// Names the session.
     pub session: String,
     count: u64,
-    recent: VecDeque<u16>,
+    recent: VecDeque<Known>,
+}
+
+/// A publish by its packet id, in the last 16 bits, and the [`digest`] before them: a client gives a packet id to
+/// another as soon as it is free. What an earlier build took in has no digest.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+struct Known(u64);
+
+impl Known {
+    fn is(self, packet_id: u16, digest: u32) -> bool {
+        self == Known::of(packet_id, digest) || self == Known::of(packet_id, 0)
+    }
+
+    fn of(packet_id: u16, digest: u32) -> Known {
+        Known(u64::from(digest) << 16 | u64::from(packet_id))
+    }
+}
+
+/// Tells publishes of one packet id apart; never 0.
+pub fn digest(body: &[u8]) -> u32 {
+    let whole = digest::of(body);
+    ((whole ^ whole >> 32) as u32).max(1)
 }
 
 /// A will that may be published.
@@ -45,12 +68,12 @@ impl Taken {
     }
 
     /// The message id of a publish.
-    pub fn id(&mut self, packet_id: u16, is_duplicate: bool) -> String {
-        let again = self.recent.iter().rev().position(|known| *known == packet_id).filter(|_| is_duplicate);
+    pub fn id(&mut self, packet_id: u16, digest: u32, is_duplicate: bool) -> String {
+        let again = self.recent.iter().rev().position(|known| known.is(packet_id, digest)).filter(|_| is_duplicate);
         let number = match again {
             Some(back) => self.count - 1 - back as u64,
             None => {
-                self.recent.push_back(packet_id);
+                self.recent.push_back(Known::of(packet_id, digest));
                 if self.recent.len() > MQTT_TAKEN_KNOWN {
                     self.recent.pop_front();
                 }
@@ -59,6 +82,12 @@ impl Taken {
             }
         };
         format!("{}.{number}", self.session)
+    }
+
+    /// Bytes by which it may still grow where it is stored.
+    pub fn growth(&self) -> usize {
+        let bytes = postcard::experimental::serialized_size(&self.recent).unwrap_or_default();
+        MQTT_TAKEN_BYTES.saturating_sub(bytes)
     }
 }
 
@@ -158,16 +187,34 @@ mod tests {
     fn what_comes_again_has_the_id_that_it_had() {
         let mut taken = Taken { session: "s".to_owned(), ..Taken::default() };
         let ids = [(7, false), (7, true), (8, false), (7, false), (7, true), (8, true), (9, true)];
-        let ids = ids.map(|(packet_id, is_duplicate)| taken.id(packet_id, is_duplicate));
+        let ids = ids.map(|(packet_id, is_duplicate)| taken.id(packet_id, 1, is_duplicate));
         assert_eq!(ids, ["s.0", "s.0", "s.1", "s.2", "s.2", "s.1", "s.3"], "also of one that was never heard of");
+        assert_eq!([taken.id(7, 2, true), taken.id(7, 1, true)], ["s.4", "s.2"], "another under the same packet id");
+    }
+
+    #[test]
+    fn what_an_earlier_build_took_in_is_known_by_its_packet_id() {
+        let earlier = postcard::to_allocvec(&("s", 2_u64, vec![7_u16, u16::MAX])).unwrap();
+        let mut taken: Taken = postcard::from_bytes(&earlier).unwrap();
+        assert_eq!([taken.id(u16::MAX, 5, true), taken.id(7, 5, true), taken.id(7, 5, false)], ["s.1", "s.0", "s.2"]);
+    }
+
+    #[test]
+    fn it_grows_to_its_bound_and_no_further() {
+        let mut taken = Taken::default();
+        let least = taken.growth();
+        for number in 0..=2 * MQTT_TAKEN_KNOWN {
+            taken.id(u16::MAX - number as u16, u32::MAX, false);
+        }
+        assert_eq!((least, taken.growth()), (MQTT_TAKEN_BYTES - 1, 0));
     }
 
     #[test]
     fn only_the_last_publishes_are_remembered() {
         let mut taken = Taken::default();
-        (0..=MQTT_TAKEN_KNOWN).for_each(|number| _ = taken.id(number as u16, false));
-        assert_eq!(taken.id(1, true), ".1");
-        assert_eq!(taken.id(0, true), format!(".{}", MQTT_TAKEN_KNOWN + 1), "taken for a new one");
+        (0..=MQTT_TAKEN_KNOWN).for_each(|number| _ = taken.id(number as u16, 1, false));
+        assert_eq!(taken.id(1, 1, true), ".1");
+        assert_eq!(taken.id(0, 1, true), format!(".{}", MQTT_TAKEN_KNOWN + 1), "taken for a new one");
     }
 
     #[test]

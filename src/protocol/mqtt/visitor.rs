@@ -156,7 +156,7 @@ impl Mqtt {
             admit_retain(&channel, publish.retain, setting)?;
             Ok(channel)
         });
-        let id = publish.packet_id.map(|packet_id| self.taken.id(packet_id, publish.is_duplicate));
+        let id = publish.packet_id.map(|packet_id| self.taken.id(packet_id, publish.digest, publish.is_duplicate));
         Heard::Do(match admitted {
             Ok(channel) => Inbound::Publish(PublishFrame {
                 channel,
@@ -405,6 +405,10 @@ impl Visitor for Mqtt {
         let flags = [self.is_leaving, self.has_gap, self.ended_by_server, self.will.is_some()];
         let flags = flags.iter().fold(u64::from(self.expiry_s), |mark, flag| mark << 1 | u64::from(*flag));
         [self.said, flags << 16 | u64::from(self.flight.packet_ids())]
+    }
+
+    fn growth(&self) -> usize {
+        self.taken.growth()
     }
 
     fn orders(&mut self) -> Vec<Inbound> {
