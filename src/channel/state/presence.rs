@@ -224,10 +224,16 @@ impl Staged {
 }
 
 /// The event as it happened, or nothing: what is not newer than the member, who leaves without being there, and who
-/// enters by an event that the set knows.
+/// enters by an event that the set knows. An update of somebody who is not there enters.
 fn news(update: &PresenceUpdate, member: Option<&PresenceMessage>) -> Option<PresenceMessage> {
     let event = update.event.clone();
-    let Some(member) = member else { return (event.action != PresenceAction::Leave).then_some(event) };
+    let Some(member) = member else {
+        return match event.action {
+            PresenceAction::Leave => None,
+            PresenceAction::Update => Some(PresenceMessage { action: PresenceAction::Enter, ..event }),
+            _ => Some(event),
+        };
+    };
     let turn = member.turn();
     if turn >= event.turn() || (update.known.is_some() && turn >= update.known) {
         return None;

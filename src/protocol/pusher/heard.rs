@@ -152,7 +152,7 @@ fn who_comes(channel: &str, data: &Fields, setting: Setting<'_>) -> Result<Newco
         ..InboundMessage::default()
     };
     let connection_id = setting.connection_id.to_owned();
-    Ok(Newcomer { connection_id, enters, entering: None, now_ms: setting.now_ms })
+    Ok(Newcomer { connection_id, enters, entering: None, is_in: false, now_ms: setting.now_ms })
 }
 
 /// The id of a user: a text, or a number.

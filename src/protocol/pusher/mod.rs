@@ -70,6 +70,8 @@ pub struct Pusher {
 struct Joining {
     /// Shared by what is compared and stored, which does not look at it.
     roster: Rc<RefCell<Roster>>,
+    /// All of who is there was told.
+    is_whole: bool,
     /// The channel has no last event for it.
     misses_last: bool,
     /// `None` for one that is in, and missed something: it learns anew who is there.
@@ -83,6 +85,8 @@ struct Newcomer {
     enters: InboundMessage,
     /// By the publish of this number.
     entering: Option<u64>,
+    /// It has heard of its own entry.
+    is_in: bool,
     now_ms: u64,
 }
 
@@ -212,7 +216,7 @@ impl Pusher {
             // Unasked where something was missed: then it is told anew who is there.
             let memory = &self.memory;
             let joining = self.joining.entry(channel.to_owned()).or_insert_with(|| Joining::new(memory, None));
-            joining.roster.borrow_mut().clear();
+            joining.begin_anew();
             joining.misses_last = is_asked && misses_last;
             return if flags & HAS_PRESENCE != 0 { Encoded::NOTHING } else { self.go_on(channel) };
         }
@@ -225,15 +229,18 @@ impl Pusher {
     /// A part of who is there.
     fn synced(&mut self, channel: &str, frame: &Outbound<'_>) -> Encoded {
         let Some(joining) = self.joining.get_mut(channel) else { return Encoded::NOTHING };
-        frame.presence.iter().flatten().for_each(|member| joining.roster.borrow_mut().add(member));
+        frame.presence.iter().flatten().for_each(|member| joining.add(member));
         let is_end = frame.channel_serial.is_some_and(|serial| serial.ends_with(':'));
         if is_end { self.go_on(channel) } else { Encoded::NOTHING }
     }
 
-    /// It knows who is there: it enters, or is told.
+    /// It knows who is there: it enters, or is told. The news of its own entry may be among what it missed.
     fn go_on(&mut self, channel: &str) -> Encoded {
         let Some(joining) = self.joining.get_mut(channel) else { return Encoded::NOTHING };
-        let Some(newcomer) = &mut joining.newcomer else { return self.join(channel) };
+        joining.is_whole = true;
+        let Some(newcomer) = joining.newcomer.as_mut().filter(|newcomer| !newcomer.is_in) else {
+            return self.join(channel);
+        };
         if newcomer.entering.is_none() {
             self.said = (self.said + 1).max(newcomer.now_ms << SERIAL_BITS);
             newcomer.entering = Some(self.said);
@@ -256,7 +263,8 @@ impl Pusher {
                 continue;
             };
             joining.roster.borrow_mut().change(event);
-            if joining.newcomer.as_ref().is_some_and(|newcomer| newcomer.is_in_by(event)) {
+            joining.meet(event);
+            if joining.is_whole && joining.newcomer.as_ref().is_some_and(|newcomer| newcomer.is_in) {
                 told.push(self.join(channel));
             }
         }
@@ -321,7 +329,26 @@ impl Pusher {
 
 impl Joining {
     fn new(memory: &Rc<Cell<usize>>, newcomer: Option<Newcomer>) -> Joining {
-        Joining { roster: Rc::new(RefCell::new(Roster::new(memory))), misses_last: false, newcomer }
+        let roster = Rc::new(RefCell::new(Roster::new(memory)));
+        Joining { roster, is_whole: false, misses_last: false, newcomer }
+    }
+
+    /// Who is there will be told again.
+    fn begin_anew(&mut self) {
+        self.roster.borrow_mut().clear();
+        self.is_whole = false;
+        self.newcomer.iter_mut().for_each(|newcomer| newcomer.is_in = false);
+    }
+
+    /// One who is there.
+    fn add(&mut self, member: &OutboundPresence<'_>) {
+        self.roster.borrow_mut().add(member);
+        self.meet(member);
+    }
+
+    /// Somebody who is there or comes, perhaps it itself.
+    fn meet(&mut self, member: &OutboundPresence<'_>) {
+        self.newcomer.iter_mut().for_each(|newcomer| newcomer.is_in |= newcomer.is_in_by(member));
     }
 }
 

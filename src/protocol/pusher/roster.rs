@@ -60,10 +60,14 @@ impl Roster {
 
     /// Nothing more is kept of what is too much.
     fn put(&mut self, key: (String, String), info: Option<Value>) {
-        let size = info.as_ref().map_or(0, |info| info.to_string().len());
-        let bytes = self.bytes + MESSAGE_OVERHEAD_BYTES + key.0.len() + key.1.len() + size;
+        let size = |info: &Option<Value>| {
+            let info = info.as_ref().map_or(0, |info| info.to_string().len());
+            MESSAGE_OVERHEAD_BYTES + key.0.len() + key.1.len() + info
+        };
+        let before = self.members.get(&key);
+        let bytes = self.bytes + size(&info) - before.map_or(0, size);
         let others = self.memory.get() - self.bytes;
-        if self.members.len() >= USERS_MAX || bytes > USERS_MAX_BYTES {
+        if (before.is_none() && self.members.len() >= USERS_MAX) || bytes > USERS_MAX_BYTES {
             self.excess.get_or_insert(Code::TooManyMembers);
         } else if others + bytes > ROSTERS_MAX_BYTES {
             self.excess.get_or_insert(Code::Unavailable);

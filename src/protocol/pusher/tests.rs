@@ -245,6 +245,33 @@ fn one_who_joins_learns_who_is_there_at_that_moment() {
     assert!(!client.door.is_busy() && !client.door.hears_alone("presence-a"));
 }
 
+/// Between its entry and the news of it something was missed: it finds itself among those who are there.
+#[test]
+fn one_who_joins_behind_a_gap_learns_of_its_entry_by_who_is_there() {
+    let mut client = Client::new();
+    client.joins("presence-a", r#"{"user_id":"ann"}"#);
+    client.tell(of_channel(action::ATTACHED, "presence-a"));
+    let orders = client.door.orders();
+    let [Inbound::Presence(enter)] = &orders[..] else { panic!("{orders:?}") };
+    let own = format!("{SOCKET}:{}:0", enter.msg_serial);
+    let attached = || Outbound { flags: Some(HAS_PRESENCE), ..of_channel(action::ATTACHED, "presence-a") };
+    let page = |serial, presence| Outbound {
+        channel_serial: Some(serial),
+        presence: Some(presence),
+        ..of_channel(action::SYNC, "presence-a")
+    };
+    for pages in [vec![("s:", "another")], vec![("s:1", &*own), ("s:", "another")]] {
+        assert_eq!(client.tell(attached()), [] as [Value; 0]);
+        let is_in = pages.len() == 2;
+        let told: Vec<Value> = pages
+            .into_iter()
+            .flat_map(|(serial, id)| client.tell(page(serial, vec![member(1, "ann", SOCKET, id)])))
+            .collect();
+        assert_eq!(told.iter().filter(|told| told["event"] == SUCCEEDED).count(), usize::from(is_in), "{told:?}");
+    }
+    assert!(!client.door.is_busy());
+}
+
 #[test]
 fn one_who_joins_a_channel_without_a_last_event_is_told_so() {
     let mut client = Client::new();

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::error::{Code, ErrorInfo};
 use crate::model::name::ChannelName;
 use crate::model::node;
-use crate::model::presence::{ELSEWHERE, is_of_users};
+use crate::model::presence::{ELSEWHERE, PresenceAction, is_of_users};
 use crate::protocol::outbound::{Outbound, OutboundMessage, OutboundPresence};
 use crate::protocol::{Encoded, action, to_json};
 
@@ -100,16 +100,18 @@ pub fn is_reserved(event: &str) -> bool {
 
 /// Somebody who comes or goes, unless they are there by another connection too.
 pub fn coming(channel: &str, event: &OutboundPresence<'_>) -> Option<Encoded> {
+    const ENTER: u8 = PresenceAction::Enter.number();
+    const LEAVE: u8 = PresenceAction::Leave.number();
     let name = match event.action {
-        2 => "pusher_internal:member_added",
-        3 => "pusher_internal:member_removed",
+        ENTER => "pusher_internal:member_added",
+        LEAVE => "pusher_internal:member_removed",
         _ => return None,
     };
     if event.extras.is_some_and(|extras| extras.contains_key(ELSEWHERE)) {
         return None;
     }
     let mut data = json!({ "user_id": event.client_id });
-    if event.action == 2 {
+    if event.action == ENTER {
         data["user_info"] = info(event);
     }
     Some(own(name, Some(channel), &data))
