@@ -79,7 +79,8 @@ pub fn seen(message: &Message) -> Value {
 /// The name by which a query attaches to a channel: with its parameter `filter`, that of the channel's view through it,
 /// `[filter=…]scores`. Parameters in the name move behind it.
 pub fn named(channel: &str, query: &[(String, String)]) -> String {
-    let Some((_, expression)) = query.iter().find(|(name, _)| name == "filter") else { return channel.to_owned() };
+    let said = query.iter().find(|(name, expression)| name == "filter" && !expression.is_empty());
+    let Some((_, expression)) = said else { return channel.to_owned() };
     let filter = BASE64.encode(expression);
     match channel.strip_prefix("[?") {
         Some(rest) => ["[filter=", &filter, "?", rest].concat(),

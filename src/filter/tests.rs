@@ -229,6 +229,7 @@ fn base64_is_read_in_either_alphabet() {
 fn a_parameter_becomes_a_part_of_the_name() {
     let query = [("filter".to_owned(), "name".to_owned())];
     assert_eq!(named("a", &[]), "a");
+    assert_eq!(named("a", &[("filter".to_owned(), String::new())]), "a", "an empty one is none");
     assert_eq!(named("a", &query), "[filter=bmFtZQ==]a");
     assert_eq!(named("[?echo=false]a", &query), "[filter=bmFtZQ==?echo=false]a");
 }

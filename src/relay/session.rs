@@ -112,8 +112,8 @@ impl Attach {
     /// With the parameters of a query that are the channel's.
     pub fn from_query(channel: &str, serial: Option<String>, query: &[(String, String)]) -> Attach {
         let mut params = Params::default();
-        // Reversed, so that the first of a name stays.
-        for (name, value) in query.iter().rev() {
+        // Reversed, so that the first of a name stays. An empty value is none.
+        for (name, value) in query.iter().rev().filter(|(_, value)| !value.is_empty()) {
             if ["appendMode", "delta", "modes", "occupancy", "rewind", "rewindLimit"].contains(&name.as_str()) {
                 params.insert(name.clone(), value.clone());
             }
@@ -131,7 +131,8 @@ impl Opening {
         let grace = value("remainPresentFor").and_then(|text| text.parse().ok()).unwrap_or(GRACE_MS);
         let attach = (value("attach") == Some("auto")).then(|| {
             let channel = filter::named(value("channel").unwrap_or_default(), query);
-            Attach::from_query(&channel, value("channelSerial").map(str::to_owned), query)
+            let serial = value("channelSerial").filter(|serial| !serial.is_empty());
+            Attach::from_query(&channel, serial.map(str::to_owned), query)
         });
         let major = value("v").and_then(|version| version.split('.').next()?.parse::<u32>().ok());
         Opening {

@@ -153,8 +153,11 @@ fn presence_and_occupancy_are_asked_for() {
         assert_eq!(asked("modes", modes, &["subscribe"]), Ok(modes.into()));
         assert_eq!(asked("modes", modes, &["publish", "presence", "history"]), Err(40160));
     }
-    for modes in ["publish", "subscribe,presence", "fly", ""] {
+    for modes in ["publish", "subscribe,presence", "fly"] {
         assert_eq!(asked("modes", modes, &["*"]), Err(40003), "{modes}");
+    }
+    for name in ["modes", "occupancy", "delta", "rewind", "rewindLimit", "filter"] {
+        assert_eq!(asked(name, "", &["subscribe"]), Ok("subscribe".into()), "an empty '{name}' is none");
     }
     assert!(asked("occupancy", "metrics", &["subscribe", "channel-metadata"]).is_ok());
     assert_eq!(asked("occupancy", "metrics", &["subscribe"]), Err(40160));
