@@ -1,4 +1,4 @@
-//! The door of Socket.IO 4 (protocol.md § 25): what its clients say and are told, over Engine.IO 4.
+//! The door of Socket.IO 4 (protocol.md § 27): what its clients say and are told, over Engine.IO 4.
 //!
 //! A namespace is a channel, and to connect to it is to attach. Its client says there who it is; all namespaces of a
 //! connection are of the same client. [`engine`] has the packets of the transport and [`packet`] those inside of them,

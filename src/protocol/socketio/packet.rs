@@ -4,7 +4,7 @@
 //! so that both lead to each other. The namespace `/` is the channel `/`.
 
 use crate::error::{Code, ErrorInfo};
-use crate::limits::SOCKETIO_ATTACHMENTS_MAX;
+use crate::limits::{CHANNEL_NAME_MAX_BYTES, SOCKETIO_ATTACHMENTS_MAX};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -103,6 +103,10 @@ pub fn write(kind: Kind, attachments: usize, namespace: &str, id: &str, data: &s
 pub fn channel(namespace: &str) -> Result<String, ErrorInfo> {
     let written = namespace.strip_prefix('/').filter(|rest| !rest.is_empty()).unwrap_or(namespace);
     let name = unescaped(written).ok_or_else(|| Code::BadChannelName.because("'%' must begin an escape"))?;
+    // What a refusal quotes has a bound, too.
+    if name.len() > CHANNEL_NAME_MAX_BYTES {
+        return Err(Code::BadChannelName.because(format!("a channel name has at most {CHANNEL_NAME_MAX_BYTES} bytes")));
+    }
     let escaped = self::namespace(&name);
     match escaped == namespace {
         true => Ok(name),
@@ -205,6 +209,8 @@ mod tests {
             assert!(channel(bad).unwrap_err().is(Code::BadChannelName), "{bad}");
         }
         assert_eq!(channel("/a%20b").unwrap_err().message, "write this namespace as '/a b'");
+        let long = channel(&format!("/{}", ",".repeat(100_000))).unwrap_err();
+        assert!(long.is(Code::BadChannelName) && long.message.len() < 100, "not what it is, again");
     }
 
     proptest! {
