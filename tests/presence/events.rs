@@ -57,7 +57,7 @@ fn an_update_of_nobody_enters_and_a_leave_of_nobody_is_no_event() {
     world.act(ann, 0, 3, json!({}));
     assert_eq!(world.outcome(ann), 0);
     world.act(ann, 1, 4, json!({}));
-    assert_eq!(world.events(ann), ["enter ann"]);
+    assert_eq!(world.events(ann), ["update ann"]);
     assert_eq!(world.present(), ["ann"]);
 }
 

@@ -38,6 +38,15 @@ fn a_user_comes_with_the_first_connection_and_goes_with_the_last() {
     assert_eq!(told(&mut world, bob), expected);
 }
 
+/// Their clients know of coming and going alone.
+#[test]
+fn a_user_who_comes_by_an_update_enters() {
+    let (mut world, [one, _, bob]) = hall();
+    world.act(one, 0, 4, json!({}));
+    world.act(one, 1, 4, json!({"data": "more"}));
+    assert_eq!(told(&mut world, bob), [(2, "ann".to_owned(), false), (4, "ann".to_owned(), false)]);
+}
+
 #[test]
 fn connections_that_are_lost_leave_one_after_the_other() {
     let (mut world, [one, two, bob]) = hall();

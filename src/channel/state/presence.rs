@@ -64,6 +64,10 @@ impl Channel {
                     Some(false) => {}
                     None => return Ok(Outcome::Refused(crate::channel::commit::unsure())),
                 }
+                // Clients of Pusher know no updates, and are told when who came so leaves.
+                if event.action == PresenceAction::Update && is_of_users(&self.meta.address.channel) {
+                    event.action = PresenceAction::Enter;
+                }
             }
             self.states.untold.outdated(&key);
             self.mark_elsewhere(store, batch, &mut event)?;
@@ -224,16 +228,10 @@ impl Staged {
 }
 
 /// The event as it happened, or nothing: what is not newer than the member, who leaves without being there, and who
-/// enters by an event that the set knows. An update of somebody who is not there enters.
+/// enters by an event that the set knows.
 fn news(update: &PresenceUpdate, member: Option<&PresenceMessage>) -> Option<PresenceMessage> {
     let event = update.event.clone();
-    let Some(member) = member else {
-        return match event.action {
-            PresenceAction::Leave => None,
-            PresenceAction::Update => Some(PresenceMessage { action: PresenceAction::Enter, ..event }),
-            _ => Some(event),
-        };
-    };
+    let Some(member) = member else { return (event.action != PresenceAction::Leave).then_some(event) };
     let turn = member.turn();
     if turn >= event.turn() || (update.known.is_some() && turn >= update.known) {
         return None;
