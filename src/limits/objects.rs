@@ -41,13 +41,13 @@ pub const OBJECTS_DEPTH_MAX: usize = 64;
 /// Keys and wildcards in a path.
 pub const OBJECT_PATH_MAX_SEGMENTS: usize = 64;
 
-/// Objects and entries that the paths of one publish lead through: each is a read of about 10 µs, and wildcards
-/// multiply them. A thousand operations have room for four keys each, and one for a thousand maps in each of three
-/// levels.
-pub const OBJECT_PATH_READS_MAX: usize = 10_000;
+/// Bytes that the paths of one publish may read, because wildcards multiply them, with [`OBJECT_PATH_READ_BYTES`] for
+/// each object and entry: about ten thousand small ones, or all that a channel holds once. A thousand operations have
+/// room for four keys each, and one for a thousand maps in each of three levels. They count in
+/// [`CHANGES_FLOW`](super::CHANGES_FLOW): two publishes of the most may come at once, and then one a second.
+pub const OBJECT_PATHS_MAX_BYTES: usize = 8 * 1024 * 1024;
 
-/// What such a read counts in [`CHANGES_FLOW`](super::CHANGES_FLOW), in bytes: two publishes of the most may come at
-/// once, and then one a second.
+/// What a read counts besides its value: it takes about 10 µs.
 pub const OBJECT_PATH_READ_BYTES: usize = 800;
 
 /// Bytes in an object's id: its kind, a hash of 43 characters and a time.
@@ -86,6 +86,10 @@ pub const OBJECT_STEP_MAX: f64 = (1_u64 << 32) as f64;
 
 const _: () = assert!(PUBLISH_MAX_MESSAGES <= 1_000, "the index of an operation has three digits");
 const _: () = assert!(DELETES_PER_ENTRY <= PUBLISH_MAX_MESSAGES, "a sweep deletes by usual entries");
+const _: () = assert!(
+    OBJECTS_MAX_BYTES as usize + 2 * PUBLISH_MAX_MESSAGES * OBJECT_PATH_READ_BYTES <= OBJECT_PATHS_MAX_BYTES,
+    "a wildcard may stand for all that a channel holds"
+);
 const _: () = assert!(
     (OBJECTS_PAGE_BYTES + MESSAGE_MAX_BYTES) * 2 < FRAME_MAX_BYTES && MESSAGE_OVERHEAD_BYTES > OBJECT_ROW_BYTES,
     "a page of a sync fits a frame"

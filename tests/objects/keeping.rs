@@ -1,165 +1,17 @@
-//! What a channel keeps of its objects: rules one by one, bounds, failed writes, and what is forgotten in time.
+//! What a channel keeps of its objects: rules one by one, bounds, failed writes.
 
 use courtside::base::pinned;
-use courtside::channel::{Channel, Effect};
-use courtside::error::{Code, ErrorInfo};
-use courtside::limits::{
-    OBJECT_PARTS_MAX, OBJECTS_GRACE_MS, OBJECTS_KEPT_MS, OBJECTS_PAGE_BYTES, OBJECTS_USED_STEP_MS, SPENT_AFTER_MS,
-};
+use courtside::channel::Effect;
+use courtside::error::Code;
+use courtside::limits::{OBJECT_PARTS_MAX, OBJECTS_PAGE_BYTES};
 use courtside::model::objects::id;
-use courtside::model::objects::operation::{Action, Kind, ObjectMessage, Operation, Proposal, Target, Value};
-use courtside::model::objects::parts::{Part, PartKey, Snapshot, State, Summary, Tree};
-use courtside::model::objects::path::Path;
+use courtside::model::objects::operation::{Action, Kind, Proposal, Target, Value};
+use courtside::model::objects::parts::{Part, PartKey, Snapshot, Summary};
 use courtside::rpc::Ticket;
-use courtside::rpc::{ObjectsQuery, Outcome, Publish, PublishKey, Response, Rules, Submission, TreeQuery};
+use courtside::rpc::{Outcome, Publish, PublishKey, Response, Submission};
 
-use crate::support::bench::{EPOCH, NOW_MS, address, rules, wake};
-use crate::support::memory_store::MemoryStore;
-
-fn proposal(object_id: &str, action: Action) -> Proposal {
-    let operation = Operation { object_id: object_id.to_owned(), action };
-    Proposal { message: ObjectMessage { id: None, client_id: None, extras: None, operation }, target: Target::Named }
-}
-
-fn at(path: &str, action: Action) -> Proposal {
-    Proposal { target: Target::At(Path::parse(path).unwrap()), ..proposal("", action) }
-}
-
-fn set(id: &str, key: &str, value: Value) -> Proposal {
-    proposal(id, Action::MapSet { key: key.to_owned(), value })
-}
-
-fn refer(id: &str, key: &str, to: &str) -> Proposal {
-    set(id, key, Value::Object(to.to_owned()))
-}
-
-fn remove(id: &str, key: &str) -> Proposal {
-    proposal(id, Action::MapRemove { key: key.to_owned() })
-}
-
-fn text(text: &str) -> Value {
-    Value::Text(text.to_owned())
-}
-
-const NONCE: &str = "0123456789abcdef";
-
-fn map_id(number: u64, now_ms: u64) -> String {
-    id::make(Kind::Map, &number.to_string(), NONCE, now_ms)
-}
-
-/// A channel on a bench, and how late it is.
-struct Bench {
-    channel: Channel,
-    store: MemoryStore,
-    now_ms: u64,
-    serial: u64,
-}
-
-impl Bench {
-    fn new() -> Bench {
-        let mut store = MemoryStore::default();
-        Bench { channel: wake(&mut store), store, now_ms: NOW_MS, serial: 0 }
-    }
-
-    fn publish(&mut self, proposals: Vec<Proposal>) -> Result<Vec<String>, ErrorInfo> {
-        self.serial += 1;
-        self.publish_as(PublishKey::Serial(self.serial), proposals)
-    }
-
-    fn publish_as(&mut self, key: PublishKey, proposals: Vec<Proposal>) -> Result<Vec<String>, ErrorInfo> {
-        let content = Submission::Objects(proposals);
-        let publish =
-            Publish { key, connection_id: Some("conn".to_owned()), by: courtside::auth::Source::SERVER, content };
-        self.channel.publish(Ticket(0), vec![publish]).expect("there is room");
-        let answered = |effect| match effect {
-            Effect::Reply(_, answer) => Some(answer),
-            _ => None,
-        };
-        let effects = self.channel.commit(&mut self.store, self.now_ms);
-        match effects.into_iter().find_map(answered).expect("an answer")? {
-            Response::Published(published) => match published.outcomes.into_iter().next().expect("an outcome") {
-                Outcome::Operated { object_ids, .. } => Ok(object_ids),
-                Outcome::Refused(error) => Err(error),
-                other => panic!("{other:?}"),
-            },
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn done(&mut self, proposals: Vec<Proposal>) {
-        self.publish(proposals).expect("it is done");
-    }
-
-    fn refused(&mut self, proposals: Vec<Proposal>) -> u32 {
-        let before = self.store.objects.clone();
-        let error = self.publish(proposals).expect_err("it is refused");
-        assert_eq!(self.store.objects, before, "what is refused changes nothing");
-        error.code
-    }
-
-    fn tree(&mut self, object_id: &str, path: &str) -> Result<Tree, u32> {
-        let query = TreeQuery { object_id: object_id.to_owned(), path: Path::parse(path).unwrap() };
-        self.channel.tree(&mut self.store, &query).map_err(|error| error.code)
-    }
-
-    fn count(&mut self, id: &str) -> f64 {
-        match self.tree(id, "").expect("a counter").objects[0].object.state {
-            State::Counter { count } => count,
-            State::Map { .. } => panic!("a map"),
-        }
-    }
-
-    /// The pages of a sync, while something else happens between them.
-    fn pages(&mut self, mut between: impl FnMut(&mut Bench)) -> Vec<Vec<Snapshot>> {
-        let (mut pages, mut query) = (Vec::new(), ObjectsQuery::default());
-        loop {
-            let page = self.channel.objects(&mut self.store, &query).expect("a page");
-            pages.push(page.objects);
-            match page.next {
-                Some(next) => query.after = Some(next),
-                None => return pages,
-            }
-            between(self);
-        }
-    }
-
-    fn summary(&self) -> Summary {
-        match pinned::decode(&self.store.objects[&PartKey::SUMMARY]) {
-            Ok(Part::Summary(summary)) => summary,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    /// What the summary says is what is there.
-    fn assert_counted(&self) {
-        let (mut bytes, mut parts) = (0, 0);
-        for (key, part) in self.store.objects.iter().filter(|(key, _)| **key != PartKey::SUMMARY) {
-            parts += 1;
-            if let (Some(name), Ok(Part::Entry(entry))) = (&key.key, pinned::decode::<Part>(part)) {
-                bytes += entry.size(name);
-            }
-        }
-        let summary = self.summary();
-        assert_eq!((summary.bytes, summary.parts), (bytes, parts));
-    }
-
-    /// Rings when the channel asks for it, until so much later.
-    fn pass(&mut self, ms: u64) {
-        let until_ms = self.now_ms + ms;
-        for _ in 0..10_000 {
-            let Some(due_ms) = self.channel.deadline().filter(|due_ms| *due_ms <= until_ms) else {
-                self.now_ms = until_ms;
-                return;
-            };
-            self.now_ms = self.now_ms.max(due_ms);
-            self.channel.tick(&mut self.store, self.now_ms);
-            if self.channel.is_spent() {
-                return;
-            }
-        }
-        panic!("the channel keeps itself busy");
-    }
-}
+use crate::bench::{Bench, NONCE, at, map_id, proposal, refer, remove, set, text};
+use crate::support::bench::{NOW_MS, wake};
 
 #[test]
 fn what_cannot_be_is_refused_by_its_code_and_changes_nothing() {
@@ -328,6 +180,34 @@ fn an_operation_on_a_large_map_reads_no_more_of_it_than_it_concerns() {
     assert_eq!(wide, Code::BadPath.number(), "a wildcard stands for a thousand keys at most");
 }
 
+/// A value is logged once for each object that it is put into.
+#[test]
+fn a_publish_is_as_large_as_what_its_paths_make_of_it() {
+    let mut bench = Bench::new();
+    let maps = (0..40).map(|map| refer("root", &format!("m{map}"), &map_id(map, NOW_MS)));
+    let creates = (0..40).map(|map| proposal(&map_id(map, NOW_MS), Action::MapCreate(vec![])));
+    bench.done(creates.chain(maps).collect());
+    let everywhere = |bytes: usize| at("*", Action::MapSet { key: "k".into(), value: text(&"x".repeat(bytes)) });
+    assert_eq!(bench.refused(vec![everywhere(60_000)]), Code::TooLarge.number());
+    assert_eq!(bench.refused(vec![everywhere(820), everywhere(820)]), Code::TooLarge.number(), "together");
+    bench.done(vec![everywhere(1_600)]);
+    bench.assert_counted();
+}
+
+#[test]
+fn paths_read_no_more_than_a_bounded_number_of_bytes() {
+    let mut bench = Bench::new();
+    for key in 0..90 {
+        bench.done(vec![set("root", &format!("k{key}"), text(&"x".repeat(60_000)))]);
+    }
+    let everywhere = || at("*", Action::CounterInc(1.0));
+    bench.done(vec![refer("root", "c", "counter:c@1"), proposal("counter:c@1", Action::CounterInc(1.0))]);
+    bench.done(vec![everywhere()]);
+    assert_eq!(bench.refused(vec![everywhere(), everywhere()]), Code::TooManyMessages.number());
+    let refused = (0..4).find_map(|_| bench.publish(vec![everywhere()]).err());
+    assert!(refused.expect("a bound").is(Code::PublishRateLimited), "and no more than that in a while");
+}
+
 /// SDKs for Java pass over a page without objects, and with it the end of the sync.
 #[test]
 fn the_last_page_has_something_though_what_was_left_has_gone() {
@@ -373,102 +253,4 @@ fn pages_are_bounded_and_the_parts_of_a_map_are_of_one_moment() {
     bench.done(vec![set("root", "b", text(&largest))]);
     bench.done(vec![set("root", "c", text(&largest))]);
     assert!(bench.pages(|_| {}).len() >= 3);
-}
-
-#[test]
-fn what_nobody_can_reach_is_deleted_and_in_the_end_forgotten() {
-    let mut bench = Bench::new();
-    let (kept, lost) = (map_id(1, NOW_MS), map_id(2, NOW_MS));
-    bench.done(vec![
-        proposal(&kept, Action::MapCreate(vec![("self".into(), Value::Object(kept.clone()))])),
-        proposal(&lost, Action::MapCreate(vec![("self".into(), Value::Object(lost.clone()))])),
-        refer("root", "kept", &kept),
-        refer("root", "lost", &lost),
-        refer(&lost, "counter", "counter:c@1"),
-        proposal("counter:c@1", Action::CounterInc(1.0)),
-    ]);
-    bench.pass(3 * OBJECTS_GRACE_MS);
-    assert!(bench.tree(&lost, "").is_ok(), "what can be reached stays");
-    bench.done(vec![remove("root", "lost")]);
-    // Seen, and seen again after the grace.
-    bench.pass(OBJECTS_GRACE_MS + 1);
-    assert!(bench.tree(&lost, "").is_ok());
-    bench.pass(OBJECTS_GRACE_MS + 1);
-    assert_eq!(bench.tree(&lost, "").unwrap_err(), Code::ObjectGone.number());
-    assert_eq!(bench.tree("counter:c@1", "").unwrap_err(), Code::ObjectGone.number());
-    assert_eq!(bench.refused(vec![proposal("counter:c@1", Action::CounterInc(1.0))]), Code::ObjectDeleted.number());
-    let row = bench.store.rows.values().last().expect("a row").entries.entries().unwrap();
-    let deleted: Vec<_> = row.iter().flat_map(|entry| entry.objects()).map(|message| &message.operation).collect();
-    assert!(deleted.iter().all(|operation| operation.action == Action::Delete) && deleted.len() == 2, "{deleted:?}");
-    bench.assert_counted();
-    bench.pass(2 * OBJECTS_GRACE_MS);
-    assert_eq!(bench.tree(&lost, "").unwrap_err(), Code::NoSuchObject.number(), "forgotten");
-    assert_eq!(bench.tree("root", "kept.self").unwrap().top, Value::Object(kept));
-    bench.assert_counted();
-    assert_eq!((bench.summary().parts, bench.summary().sweep_at_ms), (4, None), "and nothing is left to look for");
-}
-
-#[test]
-fn a_sweep_that_fails_is_tried_again() {
-    let mut bench = Bench::new();
-    bench.done(vec![remove("root", "gone")]);
-    bench.store.is_broken = true;
-    bench.pass(OBJECTS_GRACE_MS + 1);
-    bench.store.is_broken = false;
-    bench.pass(1_000);
-    // Only writes fail: it waits, though what is stored can be read.
-    let due_ms = bench.channel.deadline().expect("a sweep");
-    bench.store.fail_append = true;
-    bench.now_ms = due_ms.max(bench.now_ms) + 60_000;
-    bench.channel.tick(&mut bench.store, bench.now_ms);
-    assert!(bench.tree("root", "").is_ok());
-    assert!(bench.channel.deadline().is_some_and(|due_ms| due_ms > bench.now_ms), "not at once");
-    bench.pass(OBJECTS_GRACE_MS + 1);
-    assert_eq!(bench.store.objects.keys().filter(|key| key.key.is_some()).count(), 0);
-    bench.assert_counted();
-}
-
-#[test]
-fn objects_outlive_the_log_and_go_with_the_channel_when_nobody_used_them_for_long() {
-    let mut bench = Bench::new();
-    bench.now_ms = 100 * OBJECTS_KEPT_MS;
-    bench.done(vec![set("root", "a", text("x"))]);
-    bench.pass(OBJECTS_KEPT_MS - 1);
-    assert!(!bench.channel.is_spent());
-    bench.channel = wake(&mut bench.store);
-    assert_eq!(bench.tree("root", "a").unwrap().top, text("x"));
-    bench.pass(OBJECTS_USED_STEP_MS + 2 * SPENT_AFTER_MS);
-    assert!(bench.channel.is_spent());
-}
-
-#[test]
-fn a_namespace_says_how_long_objects_are_kept() {
-    for objects_kept_ms in [OBJECTS_KEPT_MS / 90, 4 * OBJECTS_KEPT_MS] {
-        let mut bench = with_rules(Rules { objects_kept_ms, ..rules() });
-        bench.done(vec![set("root", "a", text("x"))]);
-        bench.pass(objects_kept_ms - 1);
-        assert!(!bench.channel.is_spent());
-        bench.pass(OBJECTS_USED_STEP_MS + 2 * SPENT_AFTER_MS);
-        assert!(bench.channel.is_spent());
-    }
-}
-
-/// Long after the beginning of time.
-fn with_rules(rules: Rules) -> Bench {
-    let mut bench = Bench::new();
-    let woken = Channel::wake(&mut bench.store, Some((&address(), &rules)), EPOCH, NOW_MS);
-    bench.channel = woken.expect("the store works").expect("a channel");
-    bench.now_ms = 100 * OBJECTS_KEPT_MS;
-    bench
-}
-
-#[test]
-fn where_messages_are_kept_longer_so_are_objects() {
-    let mut bench = with_rules(Rules { retention_ms: 2 * OBJECTS_KEPT_MS, ..rules() });
-    bench.done(vec![set("root", "a", text("x"))]);
-    bench.pass(2 * OBJECTS_KEPT_MS - 1);
-    assert!(!bench.channel.is_spent());
-    assert_eq!(bench.tree("root", "a").unwrap().top, text("x"));
-    bench.pass(3 * SPENT_AFTER_MS);
-    assert!(bench.channel.is_spent());
 }

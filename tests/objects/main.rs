@@ -31,9 +31,11 @@ mod support {
 #[path = "../presence/world.rs"]
 mod world;
 
+mod bench;
 mod converge;
 mod crowd;
 mod earlier_names;
+mod forgetting;
 mod keeping;
 mod pacing;
 mod refusals;

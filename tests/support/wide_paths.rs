@@ -2,7 +2,7 @@
 
 use courtside::channel::Effect;
 use courtside::error::Code;
-use courtside::limits::OBJECT_PATH_READS_MAX;
+use courtside::limits::{OBJECT_PATH_READ_BYTES, OBJECT_PATHS_MAX_BYTES};
 use courtside::model::objects::operation::{ObjectMessage, Operation, Proposal, Target, Value};
 use courtside::rpc::{Outcome, Response};
 
@@ -42,7 +42,7 @@ fn paths_lead_through_a_bounded_number_of_objects() {
         (replies.flatten().map(code).collect::<Vec<u32>>(), store.rows_read - before)
     };
     // As much again to find the keys of a map as to read its entries.
-    let most = 4 * OBJECT_PATH_READS_MAX;
+    let most = 4 * OBJECT_PATHS_MAX_BYTES / OBJECT_PATH_READ_BYTES;
     let (codes, reads) = refusals(vec!["one".into()]);
     assert_eq!(codes, [Code::TooManyMessages.number()]);
     assert!(reads < most, "{reads}");

@@ -13,8 +13,8 @@ use crate::channel::store::{Store, StoreError, Stored};
 use crate::channel::{Channel, storage_failed};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{
-    DELETES_PER_ENTRY, MESSAGE_OVERHEAD_BYTES, OBJECT_PATH_READ_BYTES, OBJECT_ROW_BYTES, OBJECT_ROWS_MAX,
-    OBJECTS_PAGE_BYTES, OBJECTS_READ_MAX_BYTES, OBJECTS_USED_STEP_MS, TRIM_PAUSE_MS,
+    DELETES_PER_ENTRY, MESSAGE_OVERHEAD_BYTES, OBJECT_ROW_BYTES, OBJECT_ROWS_MAX, OBJECTS_PAGE_BYTES,
+    OBJECTS_READ_MAX_BYTES, OBJECTS_USED_STEP_MS, TRIM_PAUSE_MS,
 };
 use crate::model::message::{self, Content};
 use crate::model::objects::id::ROOT;
@@ -148,7 +148,7 @@ impl Channel {
         let mut view = View { store, changes: &batch.objects };
         let mut pool = Pool::new(&mut view, summary);
         let taken = pool.take(proposals, Stamp { position, index: 0 });
-        self.count_lookup(pool.path_reads() * OBJECT_PATH_READ_BYTES, now_ms);
+        self.count_lookup(pool.path_bytes(), now_ms);
         let operations = match taken {
             Ok(operations) => operations,
             Err(Failure::Refused(error)) => return Ok(Outcome::Refused(error)),

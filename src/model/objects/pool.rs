@@ -9,8 +9,8 @@ use super::parts::{Entry, Object, Part, PartKey, Stamp, State, Summary};
 use super::path::{Path, Segment};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{
-    OBJECT_PARTS_MAX, OBJECT_PATH_READS_MAX, OBJECT_STEP_MAX, OBJECT_WHOLE_MAX, OBJECTS_GRACE_MS, OBJECTS_MAX_BYTES,
-    OBJECTS_USED_STEP_MS, PUBLISH_MAX_MESSAGES,
+    MESSAGE_MAX_BYTES, OBJECT_PARTS_MAX, OBJECT_PATH_READ_BYTES, OBJECT_PATHS_MAX_BYTES, OBJECT_STEP_MAX,
+    OBJECT_WHOLE_MAX, OBJECTS_GRACE_MS, OBJECTS_MAX_BYTES, OBJECTS_USED_STEP_MS, PUBLISH_MAX_MESSAGES,
 };
 
 /// Where parts are read.
@@ -85,8 +85,8 @@ pub struct Pool<'a, P> {
     before: Summary,
     summary: Summary,
     changes: Changes,
-    /// Objects and entries that paths led through.
-    path_reads: usize,
+    /// Bytes read to follow paths.
+    path_bytes: usize,
 }
 
 type Done<T, P> = Result<T, Failure<<P as Parts>::Error>>;
@@ -97,21 +97,31 @@ fn refused<T, E>(code: Code, why: impl Into<String>) -> Result<T, Failure<E>> {
 
 impl<'a, P: Parts> Pool<'a, P> {
     pub fn new(base: &'a mut P, summary: Summary) -> Pool<'a, P> {
-        Pool { base, before: summary, summary, changes: Changes::default(), path_reads: 0 }
+        Pool { base, before: summary, summary, changes: Changes::default(), path_bytes: 0 }
     }
 
     /// Finds out which objects are meant, and does it to them, one after the other from this stamp on. Gives what was
     /// done. Fails as a whole with 92000 (an id's time, a counter that would be infinite), 92001 (limits), 92002 (a
-    /// deleted object), 92004 (an unknown one), 92005 and 92007 (paths), and 40034.
+    /// deleted object), 92004 (an unknown one), 92005 and 92007 (paths), and 40009 and 40034: an operation counts for
+    /// each object that its path leads to, because the log has it so often.
     pub fn take(&mut self, proposals: &[Proposal], first: Stamp) -> Done<Vec<ObjectMessage>, P> {
-        let mut operations = Vec::with_capacity(proposals.len());
+        let (mut operations, mut bytes) = (Vec::with_capacity(proposals.len()), 0);
         for proposal in proposals {
+            let size = proposal.message.size();
             // Of an operation on several objects the first has the id that its publisher chose.
             let mut message = proposal.message.clone();
             for object_id in self.resolve(proposal)? {
                 let index = operations.len() as u16;
                 if operations.len() >= PUBLISH_MAX_MESSAGES {
                     return refused(Code::TooManyMessages, "paths lead to more objects than one publish may change");
+                }
+                bytes += size;
+                if bytes > MESSAGE_MAX_BYTES {
+                    let bound = format!("a publish has at most {MESSAGE_MAX_BYTES} bytes");
+                    return refused(
+                        Code::TooLarge,
+                        format!("{bound}, and this one is that for each object on its paths"),
+                    );
                 }
                 message.operation.object_id = object_id;
                 let mut done = message.clone();
@@ -124,9 +134,9 @@ impl<'a, P: Parts> Pool<'a, P> {
         Ok(operations)
     }
 
-    /// How many objects and entries were read to follow paths.
-    pub fn path_reads(&self) -> usize {
-        self.path_reads
+    /// Bytes that were read to follow paths, with [`OBJECT_PATH_READ_BYTES`] for each read.
+    pub fn path_bytes(&self) -> usize {
+        self.path_bytes
     }
 
     /// What became of the parts, and the summary if it says something new.
@@ -219,10 +229,7 @@ impl<'a, P: Parts> Pool<'a, P> {
                     continue;
                 }
                 match segment {
-                    Segment::Key(key) => {
-                        self.count_path(1)?;
-                        next.extend(self.entry(&id, key)?.and_then(|entry| entry.value));
-                    }
+                    Segment::Key(key) => next.extend(self.value_on_path(&id, key)?),
                     Segment::Any => next.extend(self.values_of(&id)?),
                 }
                 if next.len() > PUBLISH_MAX_MESSAGES {
@@ -243,28 +250,33 @@ impl<'a, P: Parts> Pool<'a, P> {
             let bound = format!("path not processable: '*' stands for at most {PUBLISH_MAX_MESSAGES} keys");
             return refused(Code::BadPath, bound);
         }
-        self.count_path(keys.len())?;
         let mut values = Vec::new();
         for key in keys {
-            values.extend(self.entry(id, &key)?.and_then(|entry| entry.value));
+            values.extend(self.value_on_path(id, &key)?);
         }
         Ok(values)
     }
 
+    fn value_on_path(&mut self, id: &str, key: &str) -> Done<Option<Value>, P> {
+        let entry = self.entry(id, key)?;
+        self.count_path(entry.as_ref().map_or(0, |entry| entry.size(key) as usize))?;
+        Ok(entry.and_then(|entry| entry.value))
+    }
+
     /// An object on a path, unless it is gone.
     fn live(&mut self, id: &str) -> Done<Option<Object>, P> {
-        self.count_path(1)?;
+        self.count_path(0)?;
         Ok(self.object(id)?.filter(|object| object.gone.is_none()))
     }
 
-    fn count_path(&mut self, reads: usize) -> Result<(), Failure<P::Error>> {
-        self.path_reads += reads;
-        match self.path_reads <= OBJECT_PATH_READS_MAX {
+    /// A read of so many bytes of keys and values.
+    fn count_path(&mut self, bytes: usize) -> Result<(), Failure<P::Error>> {
+        self.path_bytes += OBJECT_PATH_READ_BYTES + bytes;
+        match self.path_bytes <= OBJECT_PATHS_MAX_BYTES {
             true => Ok(()),
             false => {
-                let bound = "paths of one publish lead through at most";
-                let why = format!("{bound} {OBJECT_PATH_READS_MAX} objects and entries; name objects by their ids");
-                refused(Code::TooManyMessages, why)
+                let what = "paths of one publish lead through too many objects and entries, or too large ones";
+                refused(Code::TooManyMessages, format!("{what}; name objects by their ids"))
             }
         }
     }
