@@ -106,3 +106,11 @@ fn where_messages_are_kept_longer_so_are_objects() {
     bench.pass(3 * SPENT_AFTER_MS);
     assert!(bench.channel.is_spent());
 }
+
+#[test]
+fn counters_that_only_increments_made_are_forgotten_where_nobody_can_reach_them() {
+    let mut bench = Bench::new();
+    bench.done((0..100).map(|number| proposal(&format!("counter:{number}@1"), Action::CounterInc(1.0))).collect());
+    bench.pass(3 * OBJECTS_GRACE_MS + 10_000);
+    assert_eq!((bench.summary().parts, bench.summary().sweep_at_ms), (0, None));
+}

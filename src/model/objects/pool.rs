@@ -285,19 +285,7 @@ impl<'a, P: Parts> Pool<'a, P> {
     /// pool may be used.
     pub fn apply(&mut self, operation: &Operation, stamp: Stamp) -> Done<Action, P> {
         let id = operation.object_id.as_str();
-        let known = self.part(&PartKey::object(id))?.is_some();
-        let Some(kind) = id::kind_of(id) else { return refused(Code::BadObject, "an object's id is malformed") };
-        let mut object = self.object(id)?.unwrap_or_else(|| Object::new(kind));
-        if object.gone.is_some() {
-            let why = format!("unable to submit operation on tombstone object: {id}");
-            return refused(Code::ObjectDeleted, why);
-        }
-        if operation.action.creates() && !object.created && !id::is_current(id, stamp.time_ms()) {
-            return refused(Code::BadObject, "the time in the object's id is not about now");
-        }
-        self.note_use(&operation.action, stamp);
-        self.summary.parts += u64::from(!known);
-        object.stamp = Some(stamp);
+        let mut object = self.open(id, &operation.action, stamp)?;
         let mut done = operation.action.clone();
         match &operation.action {
             Action::MapCreate(entries) if !std::mem::replace(&mut object.created, true) => {
@@ -324,22 +312,35 @@ impl<'a, P: Parts> Pool<'a, P> {
             }
             Action::Delete => {
                 self.clear(id, &mut object);
-                object = Object { stamp: Some(stamp), gone: Some(stamp), ..Object::new(kind) };
+                object = Object { stamp: Some(stamp), gone: Some(stamp), ..Object::new(object.kind()) };
             }
         }
         self.changes.put(PartKey::object(id), Part::Object(object));
         Ok(done)
     }
 
-    /// Whatever is done but counting may leave something to forget.
-    fn note_use(&mut self, action: &Action, stamp: Stamp) {
+    /// The object that an action is for, which begins with it if it is not known. What cannot be is refused.
+    fn open(&mut self, id: &str, action: &Action, stamp: Stamp) -> Done<Object, P> {
+        let known = self.part(&PartKey::object(id))?.is_some();
+        let Some(kind) = id::kind_of(id) else { return refused(Code::BadObject, "an object's id is malformed") };
+        let object = self.object(id)?.unwrap_or_else(|| Object::new(kind));
+        if object.gone.is_some() {
+            let why = format!("unable to submit operation on tombstone object: {id}");
+            return refused(Code::ObjectDeleted, why);
+        }
+        if action.creates() && !object.created && !id::is_current(id, stamp.time_ms()) {
+            return refused(Code::BadObject, "the time in the object's id is not about now");
+        }
         let now_ms = stamp.time_ms();
         if !matches!(action, Action::Delete) && now_ms >= self.summary.used_ms + OBJECTS_USED_STEP_MS {
             self.summary.used_ms = now_ms;
         }
-        if !matches!(action, Action::CounterInc(_)) {
+        // Nobody may ever refer to a new one; of those that are known, all but counting may leave something to forget.
+        if !known || !matches!(action, Action::CounterInc(_)) {
             self.summary.sweep_at_ms.get_or_insert(now_ms + OBJECTS_GRACE_MS);
         }
+        self.summary.parts += u64::from(!known);
+        Ok(Object { stamp: Some(stamp), ..object })
     }
 
     fn set(&mut self, id: &str, object: &mut Object, key: &str, value: Option<Value>, stamp: Stamp) -> Done<(), P> {
