@@ -114,3 +114,31 @@ fn counters_that_only_increments_made_are_forgotten_where_nobody_can_reach_them(
     bench.pass(3 * OBJECTS_GRACE_MS + 10_000);
     assert_eq!((bench.summary().parts, bench.summary().sweep_at_ms), (0, None));
 }
+
+/// What was in reach a moment ago is not deleted, though a sweep saw it out of reach long before.
+#[test]
+fn an_object_is_deleted_a_day_after_it_was_last_in_reach() {
+    let (outer, inner) = (map_id(1, NOW_MS), map_id(2, NOW_MS));
+    let moment_ms = 1_000;
+    let clear = vec![remove("root", "k")];
+    let part = vec![remove(&outer, "inner"), remove("root", "k")];
+    let wipe = vec![proposal("root", Action::MapClear)];
+    for leaves in [clear, part, wipe] {
+        let mut bench = Bench::new();
+        bench.done(vec![proposal(&outer, Action::MapCreate(vec![("inner".into(), Value::Object(inner.clone()))]))]);
+        bench.done(vec![proposal(&inner, Action::MapCreate(vec![]))]);
+        bench.pass(OBJECTS_GRACE_MS + moment_ms);
+        bench.pass(OBJECTS_GRACE_MS - 10 * moment_ms);
+        bench.done(vec![refer("root", "k", &outer)]);
+        bench.done(leaves.clone());
+        bench.pass(OBJECTS_GRACE_MS - moment_ms);
+        for id in [&outer, &inner] {
+            assert!(bench.tree(id, "").is_ok(), "{leaves:?}");
+        }
+        bench.pass(OBJECTS_GRACE_MS);
+        for id in [&outer, &inner] {
+            assert_eq!(bench.tree(id, "").unwrap_err(), Code::ObjectGone.number(), "{leaves:?}");
+        }
+        bench.assert_counted();
+    }
+}

@@ -350,7 +350,22 @@ impl<'a, P: Parts> Pool<'a, P> {
         let added = u64::from(before.is_none());
         (object.bytes, object.entries) = (object.bytes + is - was, object.entries + added);
         (self.summary.bytes, self.summary.parts) = (self.summary.bytes + is - was, self.summary.parts + added);
+        for value in [before.as_ref().and_then(|before| before.value.as_ref()), entry.value.as_ref()] {
+            if let Some(Value::Object(to)) = value
+                && to != id
+            {
+                self.note_reach(to)?;
+            }
+        }
         self.changes.put(PartKey::entry(id, key), Part::Entry(entry));
+        Ok(())
+    }
+
+    /// What an entry refers to, or did until now, may have been in reach until now: see [`super::sweep`].
+    fn note_reach(&mut self, id: &str) -> Done<(), P> {
+        if let Some(object) = self.object(id)?.filter(|object| object.lone_since_ms.is_some()) {
+            self.changes.put(PartKey::object(id), Part::Object(Object { lone_since_ms: None, ..object }));
+        }
         Ok(())
     }
 
