@@ -46,13 +46,11 @@ pub fn has_long_integer(text: &[u8]) -> bool {
                 }
                 after
             }
-            // The smallest of 64 bits has one more than the largest.
-            b'-' if after.starts_with(b"9223372036854775808") => &after[19..],
             b'-' => {
                 let digits = after.iter().take_while(|byte| byte.is_ascii_digit()).count();
                 let ends = after.get(digits).is_none_or(|byte| !b".eE".contains(byte));
-                let digits = std::str::from_utf8(&after[..digits]).unwrap_or_default();
-                if ends && !digits.is_empty() && digits.parse::<i64>().is_err() {
+                let number = std::str::from_utf8(&rest[..=digits]).unwrap_or_default();
+                if ends && digits > 0 && number.parse::<i64>().is_err() {
                     return true;
                 }
                 after
@@ -150,6 +148,8 @@ mod tests {
             "18446744073709551616",
             "[1,12345678901234567890123]",
             "-9223372036854775809",
+            "-92233720368547758081",
+            "[-9223372036854775808,-99999999999999999999]",
             r#"{"a\"":99999999999999999999}"#,
         ] {
             assert!(has_long_integer(long.as_bytes()), "{long}");
