@@ -60,26 +60,31 @@ pub fn undecodable(format: Format, why: &str) -> ErrorInfo {
 
 /// Half a surrogate pair, which programs that count in UTF-16 cut off, is read as U+FFFD.
 pub fn from_json(text: &[u8]) -> Result<Node<'_>, serde_json::Error> {
-    match parse(text) {
+    parse_mended(text, &OnceCell::new())
+}
+
+fn parse_mended<'de>(text: &'de [u8], has_long_integer: &OnceCell<bool>) -> Result<Node<'de>, serde_json::Error> {
+    match parse(text, has_long_integer) {
         Err(error) => match json::without_lone_surrogates(text) {
-            Some(mended) => parse(&mended).map(Node::into_owned),
+            Some(mended) => parse(&mended, has_long_integer).map(Node::into_owned),
             None => Err(error),
         },
         node => node,
     }
 }
 
-fn parse(text: &[u8]) -> Result<Node<'_>, serde_json::Error> {
-    let reading = Reading { left: Cell::new(DECODED_VALUES_MAX), text, has_long_integer: OnceCell::new() };
+fn parse<'de>(text: &'de [u8], has_long_integer: &OnceCell<bool>) -> Result<Node<'de>, serde_json::Error> {
+    let reading = Reading { left: Cell::new(DECODED_VALUES_MAX), text, has_long_integer };
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     let node = Seed(&reading).deserialize(&mut deserializer)?;
     deserializer.end().map(|()| node)
 }
 
-/// Any JSON that has no need to be told apart from its text.
+/// Any JSON that has no need to be told apart from its text. Integers of more than 64 bits are rounded, as most readers
+/// of JSON do.
 pub fn value_of(text: &[u8]) -> Result<Value, serde_json::Error> {
     // JSON has no bytes, the one thing that a `Value` can't be.
-    from_json(text).map(|node| node.into_value().unwrap_or_default())
+    parse_mended(text, &OnceCell::from(false)).map(|node| node.into_value().unwrap_or_default())
 }
 
 /// The object that a text of JSON is.
@@ -228,7 +233,8 @@ struct Reading<'a> {
     /// As many values may still come.
     left: Cell<usize>,
     text: &'a [u8],
-    has_long_integer: OnceCell<bool>,
+    /// Found out when it matters.
+    has_long_integer: &'a OnceCell<bool>,
 }
 
 /// Reads a node.
@@ -371,7 +377,7 @@ mod tests {
 
     #[test]
     fn a_value_is_what_serde_json_makes_of_it() {
-        let text = r#"{"a":[1,-1,1.5,1e300,18446744073709551615,true,null,"\u00fc\n"],"b":{},"a\n":[],"b":2}"#;
+        let text = r#"{"a":[1,-1,1.5,1e300,18446744073709551615,20000000000000000000,-20000000000000000000,true,null,"\u00fc\n"],"b":{},"a\n":[],"b":2}"#;
         assert_eq!(value_of(text.as_bytes()).unwrap(), serde_json::from_str::<Value>(text).unwrap());
     }
 

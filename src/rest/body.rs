@@ -130,5 +130,7 @@ fn message(pairs: Vec<(String, String)>) -> Result<InboundMessage, ErrorInfo> {
 }
 
 fn extras(json: &str) -> Result<Value, ErrorInfo> {
-    node::value_of(json.as_bytes()).map_err(|_| Code::BadExtras.because("the extras of a form must be JSON"))
+    let wrong = |why: &str| Code::BadExtras.because(format!("the extras of a form must be JSON: {why}"));
+    let node = node::from_json(json.as_bytes()).map_err(|_| wrong("these are none"))?;
+    node.into_value().map_err(wrong)
 }

@@ -178,6 +178,7 @@ fn a_form_is_a_message() {
         ("a=%", Code::BadBody),
         ("", Code::BadBody),
         ("extras=x", Code::BadExtras),
+        ("extras=%7B%22wei%22%3A20000000000000000000%7D", Code::BadExtras),
         ("name=a&dta=b", Code::BadBody),
         ("name=a&data=b&data=c", Code::BadBody),
         ("name=a&name=a", Code::BadBody),
