@@ -167,6 +167,75 @@ fn members_that_come_and_go_take_it_away_from_nobody() {
     }
 }
 
+/// Two minutes after a message, of which the second had so many events of a member.
+fn crowded(events: u64) -> World {
+    let mut world = World::new(&keeping());
+    world.publish(numbered("a", 0));
+    world.pass(60_000);
+    (0..events).for_each(|serial| world.publish(enters(serial, 40_000)));
+    world.pass(61_000);
+    world.forget();
+    world
+}
+
+#[test]
+fn a_rewind_begins_with_it_however_much_else_follows() {
+    // More than a page of replay; more than a rewind looks at; more than is looked at at once.
+    for (events, reads) in [(5, 1), (60, 1), (200, 2)] {
+        let mut world = crowded(events);
+        let rewinds: Vec<Vec<String>> = (0..reads).map(|_| world.rewind()).collect();
+        assert_eq!(rewinds.last(), Some(&vec!["a:0".into()]), "{events}");
+        let first = world.read(ReadFrom::Last { messages: 1 });
+        assert!(first.more);
+        let next = ReadFrom::After { position: first.through, epoch: EPOCH.into() };
+        assert_eq!(texts(&world.read(next).entries), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_message_that_a_rewind_would_look_too_far_for_is_the_last_all_the_same() {
+    let mut world = crowded(0);
+    world.publish(numbered("a", 1));
+    (0..60).for_each(|serial| world.publish(enters(serial, 40_000)));
+    assert_eq!(world.rewind(), ["a:1"]);
+    world.forget();
+    assert_eq!(world.rewind(), ["a:1"]);
+    let since = ReadFrom::Since { time_ms: world.now_ms + 1, messages: 10 };
+    assert_eq!(texts(&world.read(since).entries), Vec::<String>::new());
+}
+
+#[test]
+fn history_ends_with_it_however_many_pages_have_no_message() {
+    for forwards in [false, true] {
+        let mut world = crowded(250);
+        let (mut after, mut pages) = (None, Vec::new());
+        loop {
+            let query = HistoryQuery { limit: 10, forwards, after, ..HistoryQuery::default() };
+            let page = world.channel.history(&mut world.store, &query, world.now_ms).unwrap();
+            pages.push(texts(&page.entries));
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert!(pages.len() > 2, "{pages:?}");
+        assert_eq!(pages.pop(), Some(vec!["a:0".into()]), "forwards: {forwards}");
+        assert!(pages.iter().all(Vec::is_empty), "{pages:?}");
+    }
+}
+
+#[test]
+fn who_has_read_it_does_not_get_it_again_behind_it() {
+    for forwards in [false, true] {
+        let mut world = World::new(&keeping());
+        world.publish(numbered("a", 0));
+        world.pass(121_000);
+        let last = world.channel.tip();
+        let query = HistoryQuery { forwards, after: Some((last, 0)), ..HistoryQuery::default() };
+        assert_eq!(world.history(query), Vec::<String>::new(), "forwards: {forwards}");
+    }
+}
+
 #[test]
 fn who_has_the_last_message_resumes_and_who_lacks_it_is_told_of_the_gap() {
     let mut world = World::new(&keeping());

@@ -37,33 +37,57 @@ pub(super) fn before_trim(
     Ok((reached, last.map(|entry| Packed::one(&entry)).or_else(|| meta.last.clone())))
 }
 
+/// Where the last message is, as far as anybody has looked.
+#[derive(Debug)]
+pub(super) struct Newest {
+    /// No message is behind this.
+    at: Position,
+    /// But one is there.
+    is_message: bool,
+}
+
+impl Newest {
+    /// Nobody has looked.
+    pub fn up_to(tip: Position) -> Newest {
+        Newest { at: tip, is_message: false }
+    }
+
+    pub fn published(at: Position) -> Newest {
+        Newest { at, is_message: true }
+    }
+
+    fn is_behind(&self, position: Position) -> bool {
+        self.is_message && self.at > position
+    }
+}
+
 /// A page that has none of the messages that may be read, with the last one instead.
 pub(super) fn in_history(
     store: &mut impl Store,
-    (meta, log): (&Meta, &Log),
+    (meta, log): (&Meta, &mut Log),
     query: &HistoryQuery,
     page: HistoryPage,
     now_ms: u64,
 ) -> Answer<HistoryPage> {
-    let is_whole = page.slices.is_empty() && page.next.is_none() && query.after.is_none();
-    if !meta.rules.persist_last || !is_whole || query.presence || query.wait_ms.is_some() {
+    if !meta.rules.persist_last || !page.slices.is_empty() || query.presence || query.wait_ms.is_some() {
         return Ok(page);
     }
-    let any = HistoryQuery { limit: 1, ..HistoryQuery::default() };
-    let newer = history::page(store, meta, log, &any, now_ms)?;
-    if !newer.slices.is_empty() || newer.next.is_some() {
-        return Ok(page);
-    }
-    let last = found(store, meta, now_ms).map_err(super::storage_failed)?;
-    let bounds = history::bounds(meta, log.tip(), query)?;
-    let Some(last) = last.filter(|entry| bounds.contains(&entry.position)) else { return Ok(page) };
+    // Each page looks: the last one must know what all others have not shown.
+    let last = found(store, meta, log, now_ms).map_err(super::storage_failed)?.filter(|_| page.next.is_none());
+    // A page that goes on forwards is behind it.
+    let after = query.after.filter(|_| !query.forwards);
+    let bounds = history::bounds(meta, log.tip(), &HistoryQuery { after, ..query.clone() })?;
+    let seen = visible_from(&meta.rules, now_ms);
+    let is_new = |entry: &Entry| query.after.is_none_or(|(position, _)| position != entry.position);
+    let is_shown = |entry: &Entry| entry.position < seen && bounds.contains(&entry.position) && is_new(entry);
+    let Some(last) = last.filter(is_shown) else { return Ok(page) };
     Ok(HistoryPage { entries: Packed::one(&last), slices: vec![(0, 1)], ..page })
 }
 
-/// The same of what a rewind begins with.
+/// The same of what a rewind begins with that has found no message.
 pub(super) fn in_backlog(
     store: &mut impl Store,
-    meta: &Meta,
+    (meta, log): (&Meta, &mut Log),
     from: &ReadFrom,
     backlog: Backlog,
     now_ms: u64,
@@ -73,10 +97,11 @@ pub(super) fn in_backlog(
         ReadFrom::Since { time_ms, messages } if *messages > 0 => Position::at(*time_ms),
         _ => return Ok(backlog),
     };
-    if !meta.rules.persist_last || backlog.more || decoded(&backlog.entries)?.iter().any(is_message) {
+    if !meta.rules.persist_last || log.newest_message.is_behind(backlog.after) {
         return Ok(backlog);
     }
-    let Some(last) = found(store, meta, now_ms)?.filter(|last| last.position >= since) else { return Ok(backlog) };
+    let is_before = |last: &Entry| last.position >= since && last.position <= backlog.after;
+    let Some(last) = found(store, meta, log, now_ms)?.filter(is_before) else { return Ok(backlog) };
     let mut entries = Packed::one(&last);
     entries.append(&backlog.entries);
     Ok(Backlog { entries, ..backlog })
@@ -90,20 +115,26 @@ pub(super) fn place(meta: &Meta, position: Position) -> Result<Position, StoreEr
     }
 }
 
-/// The last message, where none may be read any more; for a year.
-fn found(store: &mut impl Store, meta: &Meta, now_ms: u64) -> Result<Option<Entry>, StoreError> {
-    let seen = visible_from(&meta.rules, now_ms);
-    // The row that holds what is not seen may be named by a later one.
-    let newest = store.totals_after(Position(seen.0.saturating_sub(1)), 1)?.pop();
-    let mut rows = Walk::up_to(newest.map_or(seen, |(end, _)| end));
-    let mut last = None;
-    while let Some((_, row)) = rows.next(store)? {
-        let is_it = |entry: &Entry| entry.position < seen && entry.position > meta.floor && is_message(entry);
-        last = decoded(&row)?.into_iter().rfind(is_it);
-        if last.is_some() || rows.bytes() > HISTORY_LOOK_BYTES {
-            break;
+/// The last message, for a year. `None`, too, as long as there is more to look at than may be at once: the next look
+/// goes on from there.
+fn found(store: &mut impl Store, meta: &Meta, log: &mut Log, now_ms: u64) -> Result<Option<Entry>, StoreError> {
+    let mut rows = Walk::up_to(log.newest_message.at);
+    while log.newest_message.at > meta.floor && !log.newest_message.is_message {
+        if rows.bytes() > HISTORY_LOOK_BYTES {
+            return Ok(None);
         }
+        let row = rows.next(store)?;
+        let entries = row.as_ref().map(|(_, row)| decoded(row)).transpose()?.unwrap_or_default();
+        log.newest_message = match entries.iter().rfind(|entry| is_message(entry)) {
+            Some(entry) => Newest::published(entry.position),
+            None => Newest::up_to(row.map_or(Position::ZERO, |(end, _)| Position(end.0 - 1))),
+        };
     }
+    let at = log.newest_message.at;
+    let last = match at > meta.floor {
+        true => log.around(store, None, at)?.0.into_iter().find(|entry| entry.position == at),
+        false => None,
+    };
     let last = match last {
         Some(entry) => as_now(store, entry)?,
         None => recorded(meta)?,
@@ -122,6 +153,7 @@ fn as_now(store: &mut impl Store, entry: Entry) -> Result<Option<Entry>, StoreEr
     Ok(entry.map(|entry| entry.only(&[entry.count() - 1])))
 }
 
-fn is_message(entry: &Entry) -> bool {
-    entry.kind() == Kind::Messages && !entry.is_operation() && !entry.messages().is_empty()
+/// Whether it is a message that may be the last.
+pub(super) fn is_message(entry: &Entry) -> bool {
+    entry.kind() == Kind::Messages && !entry.is_operation() && !entry.is_ephemeral() && !entry.messages().is_empty()
 }

@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 
 use super::Meta;
 use super::dedup;
+use super::last::{self, Newest};
 use super::state::annotations::Tally;
 use super::state::presence::Pending;
 use super::store::{Change, Row, Store, StoreError, Stored, StoredEnding, StoredVersion, Totals};
@@ -47,6 +48,7 @@ pub struct Log {
     /// Whether any message has another version than its first.
     revised: bool,
     spare: Spare,
+    pub(super) newest_message: Newest,
 }
 
 /// A publish at its place, encoded.
@@ -73,6 +75,7 @@ pub struct Batch {
     tip: Position,
     placed: Vec<Placed>,
     bytes: usize,
+    newest_message: Option<Position>,
     /// What it makes of messages, by where they were published.
     latest: HashMap<Position, Vec<Entry>>,
     /// Messages whose latest version it writes whole.
@@ -102,6 +105,7 @@ impl Batch {
             tip,
             placed: Vec::new(),
             bytes: 0,
+            newest_message: None,
             latest: HashMap::default(),
             rewritten: HashSet::default(),
             publishes: HashMap::default(),
@@ -140,6 +144,7 @@ impl Batch {
 
     pub fn place(&mut self, entry: Entry, key: String, changes: Vec<Change>) {
         self.tip = entry.position;
+        self.newest_message = if last::is_message(&entry) { Some(self.tip) } else { self.newest_message };
         for change in &changes {
             match change {
                 Change::Put(member) => self.members.insert(member.key.clone(), Some(member.member.clone())),
@@ -246,6 +251,7 @@ impl Log {
             tail_from: tip,
             revised: stored.revised,
             spare: Spare::default(),
+            newest_message: Newest::up_to(tip),
         })
     }
 
@@ -278,6 +284,7 @@ impl Log {
             rest = later;
         }
         self.tip = batch.tip;
+        batch.newest_message.into_iter().for_each(|at| self.newest_message = Newest::published(at));
         self.revised |= !batch.latest.is_empty();
         batch.placed.into_iter().for_each(|placed| self.push_tail(placed));
         Ok(())

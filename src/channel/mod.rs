@@ -258,7 +258,8 @@ impl Channel {
     pub fn read(&mut self, store: &mut impl Store, from: &ReadFrom, now_ms: u64) -> Answer<Backlog> {
         self.reload(store).map_err(storage_failed)?;
         let backlog = self.log.backlog(store, &self.meta, from, now_ms).map_err(storage_failed)?;
-        let mut backlog = last::in_backlog(store, &self.meta, from, backlog, now_ms).map_err(storage_failed)?;
+        let mut backlog =
+            last::in_backlog(store, (&self.meta, &mut self.log), from, backlog, now_ms).map_err(storage_failed)?;
         if self.meta.rules.mutable {
             let entries = match from {
                 ReadFrom::After { .. } => annotations::filled(store, &backlog.entries, true),
@@ -272,7 +273,7 @@ impl Channel {
     pub fn history(&mut self, store: &mut impl Store, query: &HistoryQuery, now_ms: u64) -> Answer<HistoryPage> {
         self.reload(store).map_err(storage_failed)?;
         let page = history::page(store, &self.meta, &self.log, query, now_ms)?;
-        let mut page = last::in_history(store, (&self.meta, &self.log), query, page, now_ms)?;
+        let mut page = last::in_history(store, (&self.meta, &mut self.log), query, page, now_ms)?;
         self.count_page(&page, if query.presence { Kind::Presence } else { Kind::Messages });
         self.annotate_page(store, &mut page).map_err(storage_failed)?;
         Ok(page)
