@@ -263,7 +263,7 @@ impl Channel {
 
     pub(super) fn window(&mut self, store: &mut impl Store, now_ms: u64) -> Result<&mut Window, StoreError> {
         if self.window.is_none() {
-            self.window = Some(Window::restore(store, dedup_cutoff(now_ms))?);
+            self.window = Some(Window::restore(store, dedup_cutoff(now_ms).max(self.meta.floor))?);
         }
         Ok(self.window.as_mut().expect("set above"))
     }

@@ -27,7 +27,9 @@ pub(super) fn page(
     query: &HistoryQuery,
     now_ms: u64,
 ) -> Answer<HistoryPage> {
-    let range = Range::of(meta, log.tip(), query, now_ms)?;
+    let mut range = Range::of(meta, log.tip(), query, now_ms)?;
+    // Rows up to the floor may be there still: a purge has not come to them, or a webhook waits for them.
+    range.first = range.first.max(Position(meta.floor.0 + 1));
     let show = match query.wait_ms {
         _ if !log.is_revised() => Show::Log,
         // Whoever waits for what comes is told what happened, others how it is now.

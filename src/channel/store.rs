@@ -177,8 +177,8 @@ pub trait Store {
     /// the rows held is overwritten.
     fn trim(&mut self, through: Position) -> Result<(), StoreError>;
 
-    /// Does what [`Store::trim`] does to so many rows at most, and overwrites what they held. Gives whether that was
-    /// all.
+    /// Does what [`Store::trim`] does to so many rows at most, and overwrites what they held; all pushes up to
+    /// `through` go with the first. Gives whether that was all.
     fn purge(&mut self, through: Position, limit: usize) -> Result<bool, StoreError>;
 
     /// At most `limit` rows after a position, oldest first.

@@ -196,6 +196,7 @@ impl Store for SqlStore {
         let is_all = rows.len() < limit || rows.last().is_none_or(|(last, _)| *last >= through);
         let end = rows.last().filter(|_| !is_all).map_or(through, |(last, _)| *last);
         self.let_go(end, true)?;
+        versions::drop_pushes(&self.database, through)?;
         Ok(is_all)
     }
 

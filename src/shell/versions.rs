@@ -106,6 +106,13 @@ pub fn let_go(database: &Database, through: Position, overwrites: bool) -> Resul
     Ok(())
 }
 
+/// What messages that are purged would still push.
+pub fn drop_pushes(database: &Database, through: Position) -> Result<(), StoreError> {
+    let (those, bindings) = ("position <= ?1", [number(through.0)]);
+    overwrite(database, "pushes", &["payload"], those, &bindings)?;
+    database.exec(&["DELETE FROM pushes WHERE ", those].concat(), &bindings)
+}
+
 /// Puts zeros into rows, of the same length in the same place, before they go: a page keeps the bytes of what it no
 /// longer holds until it is used again.
 fn overwrite(

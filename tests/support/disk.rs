@@ -263,6 +263,7 @@ impl Store for Disk {
     }
 
     fn purge(&mut self, through: Position, _: usize) -> Result<bool, StoreError> {
+        self.write(Write::ForgetPushes((through, usize::MAX)))?;
         self.write(Write::Trim(through)).map(|()| true)
     }
 

@@ -203,6 +203,7 @@ impl Store for MemoryStore {
     fn purge(&mut self, through: Position, limit: usize) -> Result<bool, StoreError> {
         let last = self.rows.keys().copied().nth(limit - 1).filter(|last| *last < through);
         self.trim(last.unwrap_or(through))?;
+        self.pushes.retain(|(position, _), _| *position > through);
         Ok(last.is_none())
     }
 
