@@ -1,8 +1,9 @@
 //! Letting go of all messages of a channel at once, because an operator says so.
 //!
-//! What follows from the messages goes too: versions, annotations, summaries, and the last message that a namespace
-//! keeps. Who is present and the shared objects are no messages, and stay. The order goes on: the purge takes a place
-//! in it, so that everyone who stands before learns of the gap, and no serial is used again.
+//! What follows from the messages goes too: versions, annotations, summaries, the last message that a namespace keeps,
+//! and what devices and webhooks have not got. Who is present and the shared objects are no messages, and stay. The
+//! order goes on: the purge takes a place in it, so that everyone who stands before learns of the gap, and no serial is
+//! used again.
 
 use super::log::Log;
 use super::state::State;
@@ -45,6 +46,7 @@ impl Channel {
         let stored = store.load()?;
         self.log = Log::new(store, &stored, self.log.tip(), self.meta.floor)?;
         self.states.reload(&stored)?;
+        self.hooks_hold_nothing();
         Ok((!is_all).then_some(through))
     }
 
@@ -57,6 +59,7 @@ impl Channel {
         self.log = Log::new(store, &stored, floor, floor)?;
         self.window = None;
         self.repeats.forget();
+        self.pass_over_all(store, floor)?;
         Ok(floor)
     }
 }

@@ -374,3 +374,19 @@ fn what_waited_for_a_webhook_that_is_taken_away_goes() {
     world.run_for(2 * RETENTION_MS);
     assert_eq!(world.host.disk().stored().rows.len(), 1, "the newest, which holds the tip");
 }
+
+/// Of a publish one message was taken when it was purged; of another, one was under way.
+#[test]
+fn what_comes_after_a_purge_is_sent_from_its_first_message_on() {
+    let mode = json!({"requestMode": "single", "enveloped": false});
+    for under_way in [false, true] {
+        let mut world = World::new(14, &mode, |world| if world.posts == 1 { Does::Takes } else { Does::Answers(503) });
+        world.publish_all(&["a", "b", "c"]);
+        world.run_for(if under_way { 10 } else { 1_000 });
+        assert_eq!(world.data(), ["a"]);
+        world.call(Request::Purge(None));
+        world.publish_all(&["d", "e", "f"]);
+        world.settle();
+        assert_eq!(world.data(), ["a", "d", "e", "f"], "under way: {under_way}");
+    }
+}

@@ -206,15 +206,20 @@ impl World {
     }
 
     pub fn publish(&mut self, data: String) {
+        self.open.insert(self.callers + 1, data.clone());
+        self.publish_all(&[&data]);
+    }
+
+    /// Messages of one publish.
+    pub fn publish_all(&mut self, data: &[&str]) {
         self.callers += 1;
-        let message = Message { data: Data::Text(data.clone()), ..Message::default() };
+        let message = |data: &&str| Message { data: Data::Text((*data).to_owned()), ..Message::default() };
         let publish = Publish {
             key: PublishKey::Request(format!("request{}", self.callers)),
             connection_id: None,
             by: Source::SERVER,
-            content: Submission::Messages(vec![message]),
+            content: Submission::Messages(data.iter().map(message).collect()),
         };
-        self.open.insert(self.callers, data);
         self.call(Request::Publish(vec![publish]));
     }
 

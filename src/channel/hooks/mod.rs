@@ -263,6 +263,23 @@ impl Channel {
         }
     }
 
+    /// Nothing up to the floor is for any webhook: it is purged. What of an entry was sent is not taken for a part of
+    /// the next, and the outcome of what is under way says nothing of that.
+    pub(super) fn pass_over_all(&mut self, store: &mut impl Store, floor: Position) -> Result<(), StoreError> {
+        let Hooks { row, sending, .. } = &mut self.states.hooks;
+        for cursor in row.cursors.iter_mut().filter(|cursor| cursor.mark.position < floor) {
+            cursor.mark = Mark { position: floor, places: 0, ..cursor.mark };
+            cursor.failing.iter_mut().for_each(|failing| failing.tries_of_next = 0);
+            sending.retain(|sending| sending.hook != cursor.hook);
+        }
+        if row.cursors.is_empty() { Ok(()) } else { self.save_hooks(store) }
+    }
+
+    /// Rows that a purge has not come to are its own to delete.
+    pub(super) fn hooks_hold_nothing(&mut self) {
+        self.states.hooks.holds = false;
+    }
+
     /// Whether webhooks want to hear of the channel's life, and its relays are to say who is there.
     pub(super) fn tells_of_life(&self) -> bool {
         let wants = |hook: &Hook| hook.events.has(Events::LIFECYCLE) || hook.events.has(Events::OCCUPANCY);
