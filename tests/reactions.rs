@@ -15,9 +15,10 @@ use courtside::model::annotation::{Annotation, AnnotationAction};
 use courtside::model::data::Data;
 use courtside::model::message::{Entry, Message};
 use courtside::model::name::{AppId, ChannelName};
+use courtside::model::presence::{PresenceAction, PresenceMessage};
 use courtside::rpc::{
-    Address, Delivered, LocalOccupancy, Outcome, Publish, PublishKey, RelayName, Response, Rules, Submission, Ticket,
-    VersionsQuery,
+    Address, Delivered, HistoryQuery, Lease, LocalOccupancy, Outcome, PresenceUpdate, Publish, PublishKey, RelayName,
+    Response, Rules, Submission, Ticket, VersionsQuery,
 };
 use serde_json::{Value, json};
 use support::held;
@@ -160,4 +161,38 @@ fn a_crowd_that_reacts_is_counted_exactly_and_costs_a_channel_little() {
     println!("{kept} bytes kept of {} reactions", (NAMES.len() + 1) * CLIENTS);
     assert!(kept < KEPT_MAX_BYTES as isize, "{kept}");
     drop(first);
+}
+
+#[test]
+fn a_page_of_presence_reads_no_reactions_to_messages_that_were_said_meanwhile() {
+    let mut scene = Scene::new();
+    let presence = |scene: &mut Scene, action: PresenceAction| {
+        let event = PresenceMessage {
+            action,
+            id: format!("conn:{}:0", scene.published + 1),
+            connection_id: "conn".into(),
+            client_id: "ann".into(),
+            data: Data::Absent,
+            encoding: None,
+            extras: None,
+        };
+        let lease = Lease { relay: RelayName::nobody(), grace_ms: 15_000 };
+        scene.publish(Submission::Presence { lease, updates: vec![PresenceUpdate { event, known: None }] });
+    };
+    presence(&mut scene, PresenceAction::Enter);
+    for client in 0..10 {
+        let published = scene.publish(Submission::Messages(vec![Message::default()]));
+        let Outcome::Accepted { position, .. } = published else { panic!("{published:?}") };
+        let said = said(AnnotationAction::Create, "r:distinct.v1", "like", client);
+        scene.annotate(&position.message_serial("life", 0), &[said]);
+    }
+    presence(&mut scene, PresenceAction::Leave);
+    scene.store.counts_read = 0;
+    let mut page = |presence| {
+        let query = HistoryQuery { presence, forwards: true, limit: 100, ..HistoryQuery::default() };
+        let page = scene.channel.history(&mut scene.store, &query, scene.now_ms).unwrap();
+        (page.slices.len(), scene.store.counts_read)
+    };
+    assert_eq!(page(true), (2, 0));
+    assert_eq!(page(false), (10, 10));
 }

@@ -48,6 +48,8 @@ pub struct MemoryStore {
     pub rows_read: usize,
     pub bytes_read: usize,
     pub keys_read: usize,
+    /// Of messages that are annotated.
+    pub counts_read: usize,
 }
 
 /// What is said of messages, and what it comes to.
@@ -357,6 +359,7 @@ impl Store for MemoryStore {
     fn counted(&mut self, first: Position, last: Position) -> Result<Vec<Target>, StoreError> {
         let all = self.said.counts.keys().map(|(target, _)| *target);
         let all: BTreeSet<Target> = all.filter(|target| (first..=last).contains(&target.position)).collect();
+        self.counts_read += all.len();
         Ok(all.into_iter().collect())
     }
 

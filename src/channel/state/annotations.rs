@@ -467,13 +467,13 @@ pub(in crate::channel) fn merged(packed: &Packed) -> Result<Packed, StoreError> 
 /// Messages with what their annotations come to, for who reads them later; and nothing else of what was said of them.
 pub(in crate::channel) fn annotated(store: &mut impl Store, packed: &Packed) -> Result<Packed, StoreError> {
     let mut entries = decoded(packed)?;
-    let (Some(first), Some(last)) =
-        (entries.iter().map(|entry| entry.position).min(), entries.iter().map(|entry| entry.position).max())
-    else {
-        return Ok(packed.clone());
-    };
     entries.retain(|entry| entry.summary().is_none() && entry.annotations().is_empty());
-    let mut targets = store.counted(first, last)?;
+    // Of messages a page has all that lie between two. Between two of another kind there may be any number.
+    let messages = || entries.iter().filter(|entry| entry.kind() == Kind::Messages).map(|entry| entry.position);
+    let mut targets = match (messages().min(), messages().max()) {
+        (Some(first), Some(last)) => store.counted(first, last)?,
+        _ => Vec::new(),
+    };
     targets.sort_unstable();
     let max_bytes = (PAGE_SUMMARIES_MAX_BYTES / targets.len().max(1)).min(SUMMARY_CLIENTS_MAX_BYTES);
     for entry in entries.iter_mut().filter(|entry| entry.kind() == Kind::Messages) {
