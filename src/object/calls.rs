@@ -56,10 +56,9 @@ impl<S: Store + RelayStore> Host<S> {
                 Some(channel.subscribe(store, relay, local_occupancy).map(Response::Subscribed))
             }
             Request::Read(from) => Some(channel.read(store, &from, now_ms).map(Response::Backlog)),
-            Request::History(query) => match channel.await_history(store, ticket, query, now_ms) {
-                Some(answer) => Some(answer.map(Response::History)),
-                None => return None,
-            },
+            Request::History(query) => {
+                channel.await_history(store, ticket, query, now_ms).map(|answer| answer.map(Response::History))
+            }
             Request::Members(query) => Some(channel.members(store, &query).map(Response::Members)),
             Request::Objects(query) => Some(channel.objects(store, &query).map(Response::Objects)),
             Request::Tree(query) => Some(channel.tree(store, &query).map(Response::Tree)),

@@ -163,6 +163,22 @@ fn only_so_many_wait() {
     assert_eq!(world.send(asked()).names(), ["b"]);
 }
 
+/// One with a key leaves no place; each that comes with a token then ends the longest wait, which is answered at once.
+#[test]
+fn who_gives_way_to_others_is_answered_and_waits_no_more() {
+    let mut world = World::new();
+    let serial = world.publish("c", &["a"]);
+    let asked = || reads().query("from_serial", &serial);
+    let mut waiting: Vec<_> = (0..WAITING_READERS_MAX).map(|_| world.wait(asked())).collect();
+    for (index, longest) in waiting[..3].iter_mut().enumerate() {
+        let body = format!(r#"{{"keyName":"demo.full","clientId":"guest{index}"}}"#);
+        let reply = world.send(post("/keys/demo.full/requestToken", &body));
+        let mut guest = world.wait(asked().anonymous().query("access_token", reply.json["token"].as_str().unwrap()));
+        assert_eq!(world.given(longest).expect("its wait has ended").names(), [] as [&str; 0]);
+        assert!(world.given(&mut guest).is_none(), "it waits");
+    }
+}
+
 #[test]
 fn nobody_waits_longer_than_the_token_lives() {
     let mut world = World::new();
