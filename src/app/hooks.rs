@@ -62,11 +62,16 @@ pub fn take(store: &mut impl Store, HookNews { report, bodies }: &HookNews) -> R
     Ok(())
 }
 
-pub fn page(store: &mut impl Store) -> Result<HookPage, StoreError> {
+/// Channel, webhook and standing, where one fails.
+pub fn troubled(store: &mut impl Store) -> Result<Vec<(String, String, HookStanding)>, StoreError> {
     let standing = |(channel, hook, bytes): (String, String, Vec<u8>)| Ok((channel, hook, pinned::decode(&bytes)?));
+    store.standings()?.into_iter().map(standing).collect()
+}
+
+pub fn page(store: &mut impl Store) -> Result<HookPage, StoreError> {
     let about = |(_, channel, dead): (u64, String, DeadLetter)| (channel, dead.about);
     Ok(HookPage {
-        troubled: store.standings()?.into_iter().map(standing).collect::<Result<_, StoreError>>()?,
+        troubled: troubled(store)?,
         dead: dead(store, u64::MAX, HOOK_DEAD_MAX)?.into_iter().map(about).collect(),
     })
 }

@@ -97,7 +97,7 @@ impl Meta {
         if !self.is_read(LOG) {
             return Ok(());
         }
-        let known = super::hooks::page(store)?.troubled;
+        let known = super::hooks::troubled(store)?;
         for (hook, standing) in &report.standings {
             let is_it =
                 |known: &&(String, String, HookStanding)| known.0 == report.channel.as_str() && known.1 == *hook;

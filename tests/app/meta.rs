@@ -128,6 +128,15 @@ fn nothing_is_told_and_no_alarm_set_while_nobody_reads() {
 }
 
 #[test]
+fn how_a_webhook_fares_is_told_without_a_look_at_what_was_given_up() {
+    let mut stage = Stage::read_by(&[LOG]);
+    stage.ask(AppRequest::Create { config: "{}".into(), channels: String::new() });
+    stage.ask(fares(HookStanding::Failing { since_ms: 1, error: Code::Internal.into() }));
+    assert_eq!(stage.told().len(), 1);
+    assert_eq!(stage.host.into_store().dead_reads, 0);
+}
+
+#[test]
 fn who_reads_hears_of_channels_that_come_into_use_and_go_out_of_it() {
     let mut stage = Stage::read_by(&[LIFECYCLE]);
     stage.list("room", true, 10);

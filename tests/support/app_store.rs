@@ -33,6 +33,8 @@ pub struct AppMemory {
     pub standings: BTreeMap<(String, String), Vec<u8>>,
     /// By key, the last first.
     pub dead: Vec<(u64, String, String, Vec<u8>)>,
+    /// How often those were asked for.
+    pub dead_reads: usize,
 }
 
 impl AppMemory {
@@ -270,6 +272,7 @@ impl Store for AppMemory {
 
     fn dead(&mut self, before: u64, limit: usize) -> Result<Vec<(u64, String, Vec<u8>)>, StoreError> {
         self.check()?;
+        self.dead_reads += 1;
         let dead = self.dead.iter().filter(|(number, ..)| *number < before).take(limit);
         Ok(dead.map(|(number, _, channel, events)| (*number, channel.clone(), events.clone())).collect())
     }
