@@ -21,6 +21,7 @@ pub mod fixtures;
 mod hooks;
 mod known;
 mod meta;
+mod nonces;
 pub mod push;
 pub mod statistics;
 pub mod store;
@@ -35,8 +36,8 @@ use crate::auth::{App, Ban, Bans, Revocation, Revocations};
 use crate::base::pause;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{
-    BANS_PAGE_MAX, NONCES_MAX, NOTICE_MAX_REVOCATIONS, NOTICE_RETRY_MS, NOTICES_AT_ONCE_MAX, REVOCATIONS_MAX,
-    SECRET_MIN_BYTES, SWEEP_INTERVAL_MS, WATCHERS_MAX,
+    BANS_PAGE_MAX, NOTICE_MAX_REVOCATIONS, NOTICE_RETRY_MS, NOTICES_AT_ONCE_MAX, REVOCATIONS_MAX, SECRET_MIN_BYTES,
+    SWEEP_INTERVAL_MS, WATCHERS_MAX,
 };
 use crate::model::name::{ChannelName, STATISTICS};
 use crate::model::node;
@@ -44,13 +45,14 @@ use crate::rpc::{
     Answer, AppRequest, AppResponse, Changes, HookNews, News, Notice, Noticed, RelayName, Watched, Watching,
 };
 use meta::Meta;
+use nonces::Nonces;
 use statistics::Statistics;
 use store::{Store, StoreError};
 
 #[derive(Debug)]
 pub struct Registrar {
     state: State,
-    nonces: usize,
+    nonces: Nonces,
     revocations: Revocations,
     bans: Bans,
     /// Bans that were lifted, as far as relays may have to hear of it.
@@ -122,7 +124,7 @@ impl Registrar {
         let (statistics, meta) = (Statistics::default(), Meta::load(store, now_ms)?);
         let mut registrar = Registrar {
             state,
-            nonces: stored.nonces,
+            nonces: Nonces::new(stored.nonces),
             revocations,
             bans,
             lifted,
@@ -155,7 +157,11 @@ impl Registrar {
             AppRequest::Create { config, channels } => self.create(store, config, &channels, configured),
             AppRequest::Delete => self.delete(store, configured),
             AppRequest::Config => Ok(Ok(AppResponse::Config(self.config().map(str::to_owned)))),
-            AppRequest::Nonce { key, forget_at_ms } => self.use_nonce(store, &key, forget_at_ms, now_ms),
+            AppRequest::Nonce { key, forget_at_ms } => {
+                let taken = self.nonces.take(store, &key, forget_at_ms, now_ms);
+                self.plan_sweep(now_ms);
+                taken
+            }
             AppRequest::Revoke(revocations) => self.revoke(store, revocations, now_ms),
             AppRequest::Check(grant) => Ok(Ok(AppResponse::Void(self.revocations.revokes(&grant, now_ms)))),
             AppRequest::List { channel, active } => self.list(store, &channel, (active, None), now_ms),
@@ -291,7 +297,7 @@ impl Registrar {
     }
 
     fn sweep(&mut self, store: &mut impl Store, now_ms: u64) -> Result<(), StoreError> {
-        self.nonces = store.forget_nonces(now_ms)?;
+        self.nonces.forget(store, now_ms)?;
         store.forget_revocations(now_ms)?;
         self.revocations.forget(now_ms);
         self.forget_bans(store, now_ms)?;
@@ -384,22 +390,6 @@ impl Registrar {
         Ok(Ok(AppResponse::Done))
     }
 
-    fn use_nonce(
-        &mut self,
-        store: &mut impl Store,
-        key: &str,
-        forget_at_ms: u64,
-        now_ms: u64,
-    ) -> Result<Answer<AppResponse>, StoreError> {
-        if self.nonces >= NONCES_MAX {
-            return Ok(Err(Code::RateLimited.because("too many token requests; try again in a minute")));
-        }
-        let fresh = store.add_nonce(key, forget_at_ms)?;
-        self.nonces += usize::from(fresh);
-        self.plan_sweep(now_ms);
-        Ok(Ok(AppResponse::Fresh(fresh)))
-    }
-
     fn revoke(
         &mut self,
         store: &mut impl Store,
@@ -481,7 +471,7 @@ impl Registrar {
     }
 
     fn holds_what_ends(&self) -> bool {
-        self.nonces > 0 || !self.revocations.is_empty() || self.lifted > 0
+        !self.nonces.is_empty() || !self.revocations.is_empty() || self.lifted > 0
     }
 }
 

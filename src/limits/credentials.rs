@@ -108,6 +108,9 @@ pub const REVOCATIONS_MAX: usize = 10_000;
 /// most: 400 requests a second. 100,000 × 350 B is 35 MB of its object's storage, none of it in memory.
 pub const NONCES_MAX: usize = 100_000;
 
+/// How often room is made for nonces while there is none: to look at all of them takes a twentieth of a second.
+pub const NONCES_FORGET_PAUSE_MS: u64 = 1_000;
+
 /// Relays that watch an app: all that there can be, in ten regions with the one that is nowhere in particular.
 pub const WATCHERS_MAX: usize = 10 * SHARDS_MAX as usize;
 

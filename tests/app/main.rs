@@ -13,8 +13,8 @@ use courtside::app::{NewApp, Registrar, Tell};
 use courtside::auth::{KeyName, Revocation, Target};
 use courtside::error::Code;
 use courtside::limits::{
-    ALARM_PAUSE_MS, NONCES_MAX, NOTICE_MAX_REVOCATIONS, NOTICE_RETRY_MS, NOTICES_AT_ONCE_MAX, SWEEP_INTERVAL_MS,
-    WATCHERS_MAX,
+    ALARM_PAUSE_MS, NONCES_FORGET_PAUSE_MS, NONCES_MAX, NOTICE_MAX_REVOCATIONS, NOTICE_RETRY_MS, NOTICES_AT_ONCE_MAX,
+    SWEEP_INTERVAL_MS, WATCHERS_MAX,
 };
 use courtside::model::name::{AppId, ChannelName};
 use courtside::object::{AppHost, AppInput, AppOutput, CallerId, Settings};
@@ -112,8 +112,11 @@ fn nonces_are_bounded() {
     scene.restart();
     let nonce = AppRequest::Nonce { key: "x".into(), forget_at_ms: NOW_MS };
     assert!(scene.call(nonce.clone()).unwrap_err().is(Code::RateLimited));
-    scene.registrar.tick(&mut scene.store, NOW_MS + SWEEP_INTERVAL_MS).unwrap();
-    assert_eq!(scene.call(nonce), Ok(AppResponse::Fresh(true)));
+    scene.now_ms += 1;
+    assert!(scene.call(nonce.clone()).unwrap_err().is(Code::RateLimited), "all are looked at once a second");
+    scene.now_ms += NONCES_FORGET_PAUSE_MS;
+    assert_eq!(scene.call(nonce), Ok(AppResponse::Fresh(true)), "those before are over, though none was swept");
+    assert_eq!(scene.store.nonces.len(), 1);
 }
 
 #[test]
