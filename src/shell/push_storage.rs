@@ -134,9 +134,12 @@ impl Store for AppStore {
         self.write_push("INSERT OR IGNORE INTO subscriptions (channel, kind, target) VALUES (?, ?, ?)", &values)
     }
 
-    fn remove_subscriptions(&mut self, query: &SubscriptionsQuery) -> Result<(), StoreError> {
+    fn remove_subscriptions(&mut self, query: &SubscriptionsQuery) -> Result<usize, StoreError> {
         let filter = of_subscriptions(query);
-        self.write_push(&format!("DELETE FROM subscriptions WHERE {}", filter.condition()), &filter.values)
+        let of = format!("FROM subscriptions WHERE {}", filter.condition());
+        let rows = self.push_rows(&["SELECT count(*) AS found ", &of].concat(), &filter.values)?;
+        self.write_push(&["DELETE ", &of].concat(), &filter.values)?;
+        Ok(rows.first().map_or(0, |row| integer(row, "found") as usize))
     }
 
     fn count_subscriptions(&mut self) -> Result<usize, StoreError> {

@@ -24,7 +24,7 @@ use courtside::object::{AppHost, AppInput, AppOutput, CallerId, Settings};
 use courtside::push::{Device, Subscriber, Subscription};
 use courtside::rpc::{
     self, Answer, AppCall, AppRequest, AppResponse, ChannelPush, DirectPush, PushCaller, PushRequest, PushResponse,
-    PushTarget,
+    PushTarget, SubscriptionsQuery,
 };
 use serde_json::{Value, json};
 use support::app_store::{self, AppMemory};
@@ -477,4 +477,15 @@ fn an_app_that_ends_takes_its_devices_along() {
     assert!(scene.store().push.devices.is_empty() && scene.store().push.pushes.is_empty());
     assert!(scene.store().push.vapid.is_none());
     assert_eq!(scene.deliver(201), [""; 0]);
+}
+
+#[test]
+fn subscriptions_that_come_and_go_are_counted_once() {
+    let mut scene = Scene::new();
+    for channel in ["a", "b", "a", "b"] {
+        scene.subscribe(channel, Subscriber::Client("ann".into()));
+        let query = SubscriptionsQuery { channel: Some(channel.into()), ..SubscriptionsQuery::default() };
+        scene.ask(PushRequest::Unsubscribe(admin(), query)).unwrap();
+    }
+    assert_eq!(scene.host.take().unwrap().into_store().push.subscriptions_counted, 1);
 }

@@ -213,8 +213,8 @@ impl Registry {
         if let Err(error) = may_touch(store, by, query)? {
             return Ok(Err(error));
         }
-        store.remove_subscriptions(query)?;
-        self.subscriptions = None;
+        let removed = store.remove_subscriptions(query)?;
+        self.subscriptions = self.subscriptions.map(|count| count.saturating_sub(removed));
         Ok(Ok(PushResponse::Done))
     }
 }

@@ -34,7 +34,8 @@ pub trait Store {
 
     fn save_subscription(&mut self, subscription: &Subscription) -> Result<(), StoreError>;
 
-    fn remove_subscriptions(&mut self, query: &SubscriptionsQuery) -> Result<(), StoreError>;
+    /// Gives how many there were.
+    fn remove_subscriptions(&mut self, query: &SubscriptionsQuery) -> Result<usize, StoreError>;
 
     fn count_subscriptions(&mut self) -> Result<usize, StoreError>;
 

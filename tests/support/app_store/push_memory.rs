@@ -19,6 +19,8 @@ use super::AppMemory;
 pub struct PushMemory {
     pub devices: BTreeMap<String, Device>,
     pub subscriptions: BTreeSet<Subscription>,
+    /// How often all of them were counted.
+    pub subscriptions_counted: usize,
     /// By their keys, with when they came and whether they are spread.
     pub pushes: BTreeMap<String, (usize, bool, Vec<u8>)>,
     /// With when they are due.
@@ -108,14 +110,16 @@ impl Store for AppMemory {
         Ok(())
     }
 
-    fn remove_subscriptions(&mut self, query: &SubscriptionsQuery) -> Result<(), StoreError> {
+    fn remove_subscriptions(&mut self, query: &SubscriptionsQuery) -> Result<usize, StoreError> {
         self.check()?;
+        let before = self.push.subscriptions.len();
         self.push.subscriptions.retain(|one| !is_found(query, one));
-        Ok(())
+        Ok(before - self.push.subscriptions.len())
     }
 
     fn count_subscriptions(&mut self) -> Result<usize, StoreError> {
         self.check()?;
+        self.push.subscriptions_counted += 1;
         Ok(self.push.subscriptions.len())
     }
 
