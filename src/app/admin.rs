@@ -10,7 +10,8 @@ use crate::model::trace::Trace;
 use crate::rpc::{Act, AdminCall, AdminResponse, Answer, AppResponse, Change, Deed, Deeds, Note, Speech};
 
 impl Registrar {
-    /// Does what an operator asks, and notes it if it was done.
+    /// Does what an operator asks, and notes it if it was done. A call whose answer was lost comes again with the same
+    /// note: what was done by it is not done twice.
     pub(super) fn admin(
         &mut self,
         store: &mut impl Store,
@@ -18,10 +19,16 @@ impl Registrar {
         configured: bool,
         now_ms: u64,
     ) -> Result<Answer<AppResponse>, StoreError> {
+        if let Some(note) = &note
+            && is_done_once(&act)
+            && store.notes(u64::MAX, NOTES_LOOKED_AT)?.iter().any(|(_, known)| known == note)
+        {
+            return Ok(self.done_already(&act).map(AppResponse::Admin));
+        }
         let answer = match act {
             Act::Note => Ok(AdminResponse::Done),
             Act::Ban(ban) => self.ban(store, ban, configured, now_ms)?,
-            Act::Lift { client_id, channels } => Ok(self.lift(store, &client_id, channels.as_deref(), now_ms)?),
+            Act::Lift { client_id, channels } => self.lift(store, &client_id, channels.as_deref(), now_ms)?,
             Act::Bans { after, limit } => Ok(AdminResponse::Bans(store.bans_behind(&after, limit)?)),
             Act::Bar(deeds) => {
                 let ban = self.ban_from(&deeds, now_ms).or_else(|| self.silence_of(&deeds, now_ms));
@@ -47,6 +54,17 @@ impl Registrar {
             self.meta.tell(LOG, &note.action, || note.to_json());
         }
         Ok(answer.map(AppResponse::Admin))
+    }
+
+    /// Fails with 40400 when the app is gone since.
+    fn done_already(&self, act: &Act) -> Answer<AdminResponse> {
+        match act {
+            Act::Configure(_) => {
+                self.config().map(|config| AdminResponse::Configured(config.to_owned())).ok_or_else(no_such_app)
+            }
+            Act::Lift { .. } => Ok(AdminResponse::Lifted(true)),
+            _ => Ok(AdminResponse::Done),
+        }
     }
 
     pub fn bans(&self) -> &Bans {
@@ -102,19 +120,20 @@ impl Registrar {
         Ok(Ok(AdminResponse::Done))
     }
 
+    /// Fails with 40400 when there is no such ban.
     fn lift(
         &mut self,
         store: &mut impl Store,
         client_id: &str,
         channels: Option<&str>,
         now_ms: u64,
-    ) -> Result<AdminResponse, StoreError> {
+    ) -> Result<Answer<AdminResponse>, StoreError> {
         let lifted = Ban::lifted(client_id, channels);
-        let is_known = self.bans.contains(&lifted);
-        if is_known {
-            self.put_ban(store, lifted, now_ms)?;
+        if !self.bans.contains(&lifted) {
+            return Ok(Err(Code::NotFound.because("there is no such ban; a ban is named as it was made")));
         }
-        Ok(AdminResponse::Lifted(is_known))
+        self.put_ban(store, lifted, now_ms)?;
+        Ok(Ok(AdminResponse::Lifted(true)))
     }
 
     fn put_ban(&mut self, store: &mut impl Store, ban: Ban, now_ms: u64) -> Result<(), StoreError> {
@@ -163,6 +182,21 @@ impl Registrar {
         (self.revision, self.config_revision) = (revision, revision);
         self.state = State::Made(changed.clone());
         Ok(Ok(AdminResponse::Configured(changed)))
+    }
+}
+
+/// How far back in the audit it is looked for a call that comes again: moments, and what others did meanwhile.
+const NOTES_LOOKED_AT: usize = 20;
+
+/// Whether to do it again would fail, or leave two of something.
+fn is_done_once(act: &Act) -> bool {
+    match act {
+        Act::Note | Act::Lift { .. } => true,
+        Act::Configure(change) => matches!(
+            change,
+            Change::AddKey(_) | Change::RotateKey { .. } | Change::RemoveKey(_) | Change::RemoveNamespace(_)
+        ),
+        _ => false,
     }
 }
 

@@ -35,7 +35,7 @@ pub enum Act {
     Note,
     /// Answered by [`AdminResponse::Done`].
     Ban(Ban),
-    /// Answered by [`AdminResponse::Lifted`].
+    /// Answered by [`AdminResponse::Lifted`], which is false by earlier builds alone: there is no such ban.
     Lift { client_id: String, channels: Option<String> },
     /// Bans in the order of their keys, behind that one. Answered by [`AdminResponse::Bans`].
     Bans { after: String, limit: usize },
