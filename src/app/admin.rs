@@ -1,7 +1,7 @@
 //! What an operator does to an app: bans, changes of what was configured at run time, and the audit of both.
 
 use super::store::{Store, StoreError};
-use super::{Registrar, State, changing, no_such_app};
+use super::{Registrar, State, changing, configuration, no_such_app};
 use crate::auth::{Ban, Bans};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{AUDIT_MAX, BANS_MAX};
@@ -159,7 +159,7 @@ impl Registrar {
     }
 
     /// Fails with 40300 for one of the deployment's own apps, with 40400 for one that is not there, and as
-    /// [`changing::changed`] and [`Registrar::admit_receivers`] do.
+    /// [`changing::changed`], [`Registrar::admit_receivers`] and [`Registrar::keep_revocable`] do.
     fn configure(
         &mut self,
         store: &mut impl Store,
@@ -170,7 +170,10 @@ impl Registrar {
         let State::Made(config) = &self.state else {
             return Ok(Err(if configured { of_the_deployment() } else { no_such_app() }));
         };
-        let admit = |changed: String| self.admit_receivers(&changed, Some(config)).map(|()| changed);
+        let admit = |changed: String| {
+            self.admit_receivers(&changed, Some(config))?;
+            self.keep_revocable(&changed, change, now_ms).map(|()| changed)
+        };
         let changed = match changing::changed(config, change, now_ms).and_then(admit) {
             Ok(changed) => changed,
             Err(error) => return Ok(Err(error)),
@@ -182,6 +185,21 @@ impl Registrar {
         (self.revision, self.config_revision) = (revision, revision);
         self.state = State::Made(changed.clone());
         Ok(Ok(AdminResponse::Configured(changed)))
+    }
+
+    /// Nobody is asked whether a token is revoked that cannot be. Fails with 40000 for a key that has revoked tokens
+    /// which have not expired.
+    fn keep_revocable(&self, changed: &str, change: &Change, now_ms: u64) -> Result<(), ErrorInfo> {
+        let Change::AlterKey { id, .. } = change else { return Ok(()) };
+        let app = configuration(changed)?;
+        let fixed = app.keys().iter().find(|key| key.name.id() == id && !key.revocable_tokens);
+        let end_at_ms = fixed.and_then(|key| self.revocations.end_at_ms(&key.name));
+        match end_at_ms.filter(|end_at_ms| *end_at_ms > now_ms) {
+            None => Ok(()),
+            Some(end_at_ms) => Err(Code::BadRequest.because(format!(
+                "revocableTokens must be true until {end_at_ms}: tokens of this key are revoked, and would be good again"
+            ))),
+        }
     }
 }
 

@@ -223,6 +223,11 @@ impl Revocations {
         self.by_key.retain(|_, marks| marks.len() > 0);
     }
 
+    /// When the last revocation of a key's tokens can be forgotten.
+    pub fn end_at_ms(&self, key_name: &KeyName) -> Option<u64> {
+        self.by_key.get(key_name)?.all().map(|mark| mark.forget_at_ms()).max()
+    }
+
     pub fn len(&self) -> usize {
         self.by_key.values().map(Marks::len).sum()
     }
@@ -280,6 +285,10 @@ impl Marks {
             Target::Channel(value) => (&mut self.channels, value),
         };
         map.insert(value.clone(), mark);
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Mark> {
+        [&self.client_ids, &self.revocation_keys, &self.channels].into_iter().flat_map(HashMap::values)
     }
 
     fn len(&self) -> usize {

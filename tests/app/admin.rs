@@ -3,7 +3,7 @@
 use courtside::app::{Registrar, Tell};
 use courtside::auth::{App, Ban};
 use courtside::error::Code;
-use courtside::limits::{AUDIT_MAX, BANS_MAX, SWEEP_INTERVAL_MS};
+use courtside::limits::{AUDIT_MAX, BANS_MAX, REVOCABLE_TOKEN_MAX_TTL_MS, SWEEP_INTERVAL_MS};
 use courtside::model::name::{AppId, ChannelName};
 use courtside::rpc::{
     Act, Address, AdminCall, AdminResponse, AppRequest, AppResponse, Change, News, Note, Noticed, RelayName,
@@ -249,4 +249,23 @@ fn what_comes_again_because_its_answer_was_lost_is_done_and_noted_once() {
         assert!(scene.call(noted("another", act)).unwrap_err().is(Code::NotFound), "asked anew, there is none");
         assert_eq!(scene.store.notes.len(), 6, "and what was not done is not noted");
     }
+}
+
+#[test]
+fn a_key_stays_revocable_while_tokens_of_it_are_revoked() {
+    let mut scene = Scene::new();
+    let key = |id: &str| format!(r#"{{"name":"{id}","secret":"0123456789abcdef","revocableTokens":true}}"#);
+    let config = format!(r#"{{"id":"demo","keys":[{},{}],"namespaces":[]}}"#, key("k"), key("other"));
+    scene.call(AppRequest::Create { config, channels: String::new() }).unwrap();
+    scene.revoke(&["ann"]);
+    let alter =
+        |id: &str, fields: &str| admin(Act::Configure(Change::AlterKey { id: id.into(), fields: fields.into() }));
+    let fixed = r#"{"revocableTokens":false}"#;
+    let error = scene.call(alter("k", fixed)).unwrap_err();
+    let end_at_ms = NOW_MS + REVOCABLE_TOKEN_MAX_TTL_MS;
+    assert!(error.is(Code::BadRequest) && error.message.contains(&end_at_ms.to_string()), "{error}");
+    scene.call(alter("k", r#"{"capability":{"*":["subscribe"]}}"#)).expect("it may change otherwise");
+    scene.call(alter("other", fixed)).expect("none of its own is revoked");
+    scene.now_ms = end_at_ms;
+    scene.call(alter("k", fixed)).expect("they have expired");
 }
