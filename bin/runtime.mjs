@@ -14,6 +14,12 @@ const prefix = process.platform === 'linux' && !spawnSync('setpriv', ['--version
   ? ['setpriv', '--pdeathsig', 'KILL', '--']
   : [];
 
+/** Whom it trusts when it calls others, where the environment says so and not the system. */
+const authorities = Object.fromEntries(['SSL_CERT_FILE', 'SSL_CERT_DIR'].flatMap((name) => {
+  const { [name]: set } = process.env;
+  return set ? [[name, set]] : [];
+}));
+
 export class Runtime {
   /** Where it listens. */
   port = 0;
@@ -36,7 +42,7 @@ export class Runtime {
       'serve', '--experimental', '--import-path', '/', '--control-fd', '3', file];
     // A group of its own: Ctrl-C is for its supervisor, which ends it in order.
     const stdio = /** @type {import('node:child_process').StdioOptions} */ (['ignore', 'pipe', 'pipe', 'pipe', lock]);
-    this.#child = spawn(command, args, { detached: true, stdio, env: variables });
+    this.#child = spawn(command, args, { detached: true, stdio, env: { ...authorities, ...variables } });
     this.control = new Control(socket);
     this.ended = this.#end();
     for (const stream of [this.#child.stdout, this.#child.stderr]) {

@@ -6,7 +6,7 @@ import test from 'node:test';
 import { secretsOf } from '../../bin/log.mjs';
 import { connected, rest } from '../worker/clients.mjs';
 import { isSigned, Receiver } from '../worker/receiver.mjs';
-import { folder, run, Served } from './served.mjs';
+import { certify, folder, run, Served } from './served.mjs';
 
 const secret = 'a-secret-of-the-receiver';
 
@@ -106,6 +106,15 @@ test('a receiver of this network is called only where the operator says so', asy
   const { code, output } = await run(['serve', '--apps', file, '--data', path.join(folder(t), 'data'), '--port', '0']);
   assert.notEqual(code, 0);
   assert.match(output, /the webhook log must be at a public name, over https, unless WEBHOOK_PRIVATE_ADDRESSES is true/);
+});
+
+test('a receiver is trusted by the authorities that the environment names', async (t) => {
+  const { cert, key: tlsKey } = certify(folder(t));
+  const receiver = await Receiver.start(t, { cert: fs.readFileSync(cert), key: fs.readFileSync(tlsKey) });
+  const file = appsFile(t, [{ id: 'log', url: receiver.url('/log'), secret }]);
+  const served = await Served.start(t, { args: ['--apps', file], environment: { ...environment, SSL_CERT_FILE: cert } });
+  await rest(served, { key }).channels.get('a').publish('x', 'over TLS');
+  await receiver.until(() => receiver.data('/log').includes('over TLS'));
 });
 
 test('secrets of webhooks are among those that no log shows', () => {

@@ -29,8 +29,10 @@ function lastStage() {
   });
 }
 
+/** Whom the image trusts, by a package that it installs itself. */
+const authorities = 'etc/ssl/certs/ca-certificates.crt';
 /** Whom this machine trusts: it may reach its registry through a proxy of its own. */
-const authorities = 'ssl/certs/ca-certificates.crt';
+const authoritiesHere = '/opt/authorities-here.crt';
 
 /** A Debian with Node and npm in /usr/local and a user `node`, as the image begins with. @param {string} chroot */
 function makeBase(chroot) {
@@ -40,9 +42,10 @@ function makeBase(chroot) {
   fs.cpSync(path.join(global, 'npm'), path.join(chroot, 'usr/local/lib/node_modules/npm'), { recursive: true });
   fs.symlinkSync('../lib/node_modules/npm/bin/npm-cli.js', path.join(chroot, 'usr/local/bin/npm'));
   execFileSync('chroot', [chroot, 'useradd', '--create-home', 'node']);
-  for (const name of ['resolv.conf', 'hosts', authorities]) {
-    if (fs.existsSync(path.join('/etc', name))) fs.cpSync(path.join('/etc', name), path.join(chroot, 'etc', name));
+  for (const name of ['resolv.conf', 'hosts', 'apt/apt.conf.d']) {
+    if (fs.existsSync(path.join('/etc', name))) fs.cpSync(path.join('/etc', name), path.join(chroot, 'etc', name), { recursive: true });
   }
+  if (fs.existsSync(path.join('/', authorities))) fs.cpSync(path.join('/', authorities), path.join(chroot, authoritiesHere));
   for (const device of ['null', 'urandom', 'random']) spawnSync('cp', ['-a', `/dev/${device}`, path.join(chroot, 'dev/')]);
 }
 
@@ -63,7 +66,7 @@ test('the image serves, as a user with no rights, and is healthy', { skip: lacks
   fs.renameSync(path.join(chroot, 'tmp', archive), path.join(chroot, 'tmp/courtside.tgz'));
 
   /** @type {NodeJS.ProcessEnv} */
-  let env = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', HOME: '/root', NODE_EXTRA_CA_CERTS: path.join('/etc', authorities) };
+  let env = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', HOME: '/root' };
   let user = 'root';
   let workdir = '/';
   /** @type {Record<string, string>} */
@@ -75,7 +78,8 @@ test('the image serves, as a user with no rights, and is healthy', { skip: lacks
       fs.mkdirSync(path.join(chroot, rest), { recursive: true });
     } else if (name === 'RUN') {
       const [file, ...args] = inside(['sh', '-ec', rest]);
-      execFileSync(file, args, { env: { ...env, npm_config_registry: registry() }, stdio: ['ignore', 'ignore', 'inherit'] });
+      const here = { npm_config_registry: registry(), NODE_EXTRA_CA_CERTS: authoritiesHere, DEBIAN_FRONTEND: 'noninteractive' };
+      execFileSync(file, args, { env: { ...env, ...here }, stdio: ['ignore', 'ignore', 'inherit'] });
     } else if (name === 'USER') {
       user = rest;
     } else if (name === 'ENV') {
@@ -85,6 +89,7 @@ test('the image serves, as a user with no rights, and is healthy', { skip: lacks
     }
   }
   assert.equal(user, 'node');
+  assert.match(fs.readFileSync(path.join(chroot, authorities), 'utf8'), /BEGIN CERTIFICATE/, 'webhooks and pushes go over TLS');
   env.COURTSIDE_PORT = '0';
   env.COURTSIDE_APPS = '{"apps":[{"id":"own","keys":[{"name":"main","secret":"a-secret-of-our-own"}]}]}';
   const [file, ...args] = inside([...JSON.parse(said.ENTRYPOINT), ...JSON.parse(said.CMD)]);

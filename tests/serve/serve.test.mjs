@@ -1,6 +1,5 @@
 /** `courtside serve` as its users meet it: the page, clients, TLS, secrets, and one process for each data directory. */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import http from 'node:http';
@@ -10,7 +9,7 @@ import path from 'node:path';
 import test from 'node:test';
 import { Inbox, connected, demoKey, rest } from '../worker/clients.mjs';
 import { RawClient, action } from '../worker/raw_client.mjs';
-import { Served, behindProxy, folder, run } from './served.mjs';
+import { Served, behindProxy, certify, folder, run } from './served.mjs';
 
 const secret = 'a-secret-of-this-test-alone';
 const adminToken = 'an-admin-token-of-this-test';
@@ -153,11 +152,7 @@ test('a data directory that cannot be written is refused', async (t) => {
 });
 
 test('it serves TLS by itself', async (t) => {
-  const made = folder(t);
-  const [cert, tlsKey] = ['cert.pem', 'key.pem'].map((name) => path.join(made, name));
-  const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1'];
-  const args = ['-nodes', '-days', '1', '-subj', '/CN=localhost', '-keyout', tlsKey, '-out', cert];
-  execFileSync('openssl', ['req', '-x509', ...curve, ...args], { stdio: 'ignore' });
+  const { cert, key: tlsKey } = certify(folder(t));
   const served = await Served.start(t, { args: ['--tls-cert', cert, '--tls-key', tlsKey] });
   assert.match(served.url, /^https:/);
   const time = await new Promise((resolve, reject) => {

@@ -1,5 +1,5 @@
 /** `courtside serve` as a process of its own, for tests: started, heard, signalled, and ended as a power cut would. */
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import net from 'node:net';
@@ -21,6 +21,15 @@ export function folder(scope) {
   const made = fs.mkdtempSync(path.join(os.tmpdir(), 'courtside-test-'));
   scope.after(() => fs.rmSync(made, { recursive: true, force: true, maxRetries: 10 }));
   return made;
+}
+
+/** Makes a certificate of localhost, which vouches for itself, and its key. @param {string} where a directory */
+export function certify(where) {
+  const [cert, key] = ['cert.pem', 'key.pem'].map((name) => path.join(where, name));
+  const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1'];
+  const name = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost', '-addext', 'basicConstraints=CA:FALSE'];
+  execFileSync('openssl', ['req', '-x509', ...curve, '-nodes', '-days', '1', ...name, '-keyout', key, '-out', cert], { stdio: 'ignore' });
+  return { cert, key };
 }
 
 /**

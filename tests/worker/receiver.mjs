@@ -2,6 +2,7 @@
 import crypto from 'node:crypto';
 import { once } from 'node:events';
 import http from 'node:http';
+import https from 'node:https';
 
 /**
  * @typedef {object} Received
@@ -14,7 +15,8 @@ import http from 'node:http';
 /** @typedef {{ status: number, headers?: Record<string, string>, body?: string }} Answer no status: it hangs */
 
 export class Receiver {
-  #server = http.createServer((request, response) => void this.#take(request, response));
+  #server;
+  #tls;
   /** @type {(() => void)[]} */
   #waiting = [];
   /** Every request, in the order in which they came. @type {Received[]} */
@@ -25,9 +27,17 @@ export class Receiver {
   usual = { status: 200 };
   #port = 0;
 
-  /** @param {{ after: (end: () => unknown) => void }} scope */
-  static async start(scope) {
-    const receiver = new Receiver();
+  /** @param {{ cert: Buffer, key: Buffer }} [tls] */
+  constructor(tls) {
+    const take = (/** @type {http.IncomingMessage} */ request, /** @type {http.ServerResponse} */ response) =>
+      void this.#take(request, response);
+    this.#tls = tls;
+    this.#server = tls ? https.createServer(tls, take) : http.createServer(take);
+  }
+
+  /** @param {{ after: (end: () => unknown) => void }} scope @param {{ cert: Buffer, key: Buffer }} [tls] for localhost */
+  static async start(scope, tls) {
+    const receiver = new Receiver(tls);
     await receiver.open();
     scope.after(() => receiver.close());
     return receiver;
@@ -49,7 +59,7 @@ export class Receiver {
 
   /** @param {string} path */
   url(path) {
-    return `http://127.0.0.1:${this.#port}${path}`;
+    return `${this.#tls ? 'https://localhost' : 'http://127.0.0.1'}:${this.#port}${path}`;
   }
 
   /** All items of batches that were taken at a path, in their order. @param {string} [path] @returns {any[]} */
