@@ -40,6 +40,18 @@ const surroundings = (project) => ({
   PATH: [path.dirname(process.execPath), '/usr/bin', '/bin'].join(path.delimiter), HOME: project,
 });
 
+test('apps that a clone serves are in no package', (t) => {
+  const apps = path.join(root, 'deploy/apps');
+  const file = path.join(apps, 'of-a-test.json');
+  const isNew = fs.mkdirSync(apps, { recursive: true }) !== undefined;
+  t.after(() => fs.rmSync(isNew ? apps : file, { recursive: true }));
+  fs.writeFileSync(file, '');
+  const [{ files }] = JSON.parse(execFileSync('npm', ['pack', '--ignore-scripts', '--dry-run', '--json'], { cwd: root, encoding: 'utf8' }));
+  const deployed = files.map((/** @type {{ path: string }} */ one) => one.path).filter((/** @type {string} */ name) => name.startsWith('deploy/'));
+  assert.ok(deployed.includes('deploy/compose.yaml'));
+  assert.ok(!deployed.includes('deploy/apps/of-a-test.json'));
+});
+
 test('a project installs the package, and serves from it', async (t) => {
   const project = installed(t);
   const env = surroundings(project);

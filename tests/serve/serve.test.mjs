@@ -1,5 +1,6 @@
 /** `courtside serve` as its users meet it: the page, clients, TLS, secrets, and one process for each data directory. */
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import http from 'node:http';
@@ -161,6 +162,15 @@ test('it serves TLS by itself', async (t) => {
     }).on('error', reject);
   });
   assert.ok(JSON.parse(/** @type {string} */ (time))[0] > 0);
+
+  // What an image's health check asks, where the image serves TLS and where it does not.
+  const [, check] = fs.readFileSync('deploy/Dockerfile', 'utf8').match(/^HEALTHCHECK[^]*?CMD (.*)$/m) ?? [];
+  const [, ...asked] = JSON.parse(String(check));
+  const status = (/** @type {Record<string, string>} */ env) => spawnSync(process.execPath, asked, { env }).status;
+  const plain = await Served.start(t);
+  assert.equal(status({ COURTSIDE_PORT: String(served.port), COURTSIDE_TLS_CERT: cert }), 0);
+  assert.equal(status({ COURTSIDE_PORT: String(plain.port) }), 0);
+  assert.equal(status({ COURTSIDE_PORT: String(served.port) }), 1);
 });
 
 /** Guesses of a secret, each from another address, if headers are believed. @param {Served} served */
