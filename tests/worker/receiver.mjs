@@ -27,7 +27,7 @@ export class Receiver {
   usual = { status: 200 };
   #port = 0;
 
-  /** @param {{ cert: Buffer, key: Buffer }} [tls] */
+  /** @param {{ cert: Buffer, key: Buffer }} [tls] for localhost */
   constructor(tls) {
     const take = (/** @type {http.IncomingMessage} */ request, /** @type {http.ServerResponse} */ response) =>
       void this.#take(request, response);
@@ -35,7 +35,7 @@ export class Receiver {
     this.#server = tls ? https.createServer(tls, take) : http.createServer(take);
   }
 
-  /** @param {{ after: (end: () => unknown) => void }} scope @param {{ cert: Buffer, key: Buffer }} [tls] for localhost */
+  /** @param {{ after: (end: () => unknown) => void }} scope @param {ConstructorParameters<typeof Receiver>[0]} [tls] */
   static async start(scope, tls) {
     const receiver = new Receiver(tls);
     await receiver.open();
