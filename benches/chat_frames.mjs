@@ -6,7 +6,7 @@
  */
 import { launch } from '../tests/worker/browser.mjs';
 import { demoKey } from '../tests/worker/clients.mjs';
-import { startRuntime } from '../tests/worker/runtime.mjs';
+import { demoApps, startRuntime } from '../tests/worker/runtime.mjs';
 import { Venue, says } from '../tests/worker/venue.mjs';
 import Ably from 'ably';
 
@@ -15,7 +15,10 @@ const [rate = 500, seconds = 10] = process.argv.slice(2).map(Number);
 const BEATS = 10;
 const STILL_MS = 1_000;
 
-const runtime = await startRuntime();
+// One key is the whole crowd here, and not bounded as one client is.
+const [demo] = demoApps.apps;
+const namespaces = [{ id: 'event', mutableMessages: true }];
+const runtime = await startRuntime({ apps: [{ ...demo, namespaces }] });
 const browser = await launch();
 try {
   const page = await new Venue(browser, runtime.url).attendee('Reader');

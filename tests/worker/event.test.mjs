@@ -7,12 +7,15 @@ import { skip } from './browser.mjs';
 import { connected as connectedClient, demoKey, rest } from './clients.mjs';
 import { unlessKilled } from './kills.mjs';
 import { Network } from './network.mjs';
-import { startRuntime } from './runtime.mjs';
+import { demoApps, startRuntime } from './runtime.mjs';
 import { Venue, connected, openPoll, part, photograph, says, write } from './venue.mjs';
 
 const options = { skip, timeout: 180_000 };
 const runtime = await startRuntime();
 after(() => runtime.stop());
+
+/** The key whose tokens attendees get. @type {{ capability: Record<string, string[]> }} */
+const attendees = demoApps.apps[0].keys.find((/** @type {any} */ { name }) => name === 'event');
 
 test('the score is seen by all, and its history is a timeline', options, async (t) => {
   const venue = await Venue.of(t, runtime);
@@ -76,6 +79,12 @@ test('chat: edited, deleted, reacted to, and moderated', options, async (t) => {
     const over = rest(runtime, { key: undefined, token: (await attendeeToken(name, seat)).token });
     await assert.rejects(over.channels.get('event:room:net').publish('message', { text: 'Buy' }), { code: 40300 });
     assert.ok((await chat.history()).items.length > 0);
+    // Nor anywhere else that others hear; each shake has a channel that nobody else knows.
+    for (const [channel, operations] of Object.entries(attendees.capability)) {
+      if (!operations.includes('publish') || channel === 'event:shake:*') continue;
+      const extras = { ephemeral: true };
+      await assert.rejects(over.channels.get(channel.replace('*', 'net')).publish({ data: 'Buy', extras }), { code: 40300 }, channel);
+    }
   }
   await part(host, 'chat').getByRole('button', { name: 'Unmute' }).last().click();
   await part(ann, 'chat').getByText('Buy my rackets').waitFor();
@@ -83,6 +92,54 @@ test('chat: edited, deleted, reacted to, and moderated', options, async (t) => {
   await says(ann, 'chat', 'I shall be good');
   await photograph(t, host, 'event-stage');
   assert.deepEqual(venue.complaints, []);
+});
+
+test('an attendee says neither much at once nor too often, whatever the page would do', options, async (t) => {
+  const { token } = await attendeeToken('Flood');
+  const typing = rest(runtime, { key: undefined, token }).channels.get('event:typing');
+  await assert.rejects(typing.publish({ data: 'x'.repeat(60_000), extras: { ephemeral: true } }), { code: 40009 });
+  const often = (await connectedClient(t, runtime, { key: undefined, token })).channels.get('event:typing');
+  const answers = await Promise.allSettled(Array.from({ length: 20 }, () => often.publish('typing', {})));
+  const refused = answers.flatMap((answer) => (answer.status === 'rejected' ? [answer.reason.code] : []));
+  assert.ok(refused.length > 0 && refused.every((code) => code === 42911), `${refused}`);
+});
+
+test('nobody says that they type among many who do, nor in slow mode', options, async (t) => {
+  const venue = await Venue.of(t, runtime);
+  const [host, ann, bob] = [await venue.host(), await venue.attendee('Ann'), await venue.attendee('Bob')];
+  const typing = (await connectedClient(t, runtime)).channels.get('event:typing');
+  /** @type {string[]} */
+  const heard = [];
+  await typing.subscribe(({ clientId = '', data }) => { if (data?.in !== 'end') heard.push(clientId); });
+  /** Whether this one was heard to type what was then sent. @param {import('playwright-core').Page} page @param {string} said */
+  const isHeard = async (page, said) => {
+    const id = await page.evaluate(() => String(localStorage.getItem('event-name')));
+    await page.getByRole('textbox', { name: 'Write a message' }).first().pressSequentially(said);
+    await page.keyboard.press('Enter');
+    await says(host, 'chat', said);
+    // What was said before on this channel has come before.
+    const end = new Promise((resolve) => { void typing.subscribe('end', resolve); });
+    await typing.publish({ name: 'end', data: { in: 'end' }, extras: { ephemeral: true } });
+    await end;
+    return heard.some((clientId) => clientId.startsWith(`${id}~`));
+  };
+  const all = Array.from({ length: 10 }, (_, index) => ({
+    name: 'typing', clientId: `Typist${index}~x`, data: { in: 'event:chat' }, extras: { ephemeral: true },
+  }));
+  const type = () => void rest(runtime).channels.get('event:typing').publish(all);
+  type();
+  const going = setInterval(type, 1_000);
+  await says(ann, 'chat', 'Several people are typing…');
+  assert.equal(await isHeard(ann, 'Among many'), false);
+  clearInterval(going);
+  await host.getByLabel('Slow mode').selectOption('60');
+  await says(bob, 'chat', 'One message each 60 s');
+  await part(bob, 'chat').getByText('Several people are typing…').waitFor({ state: 'detached' });
+  assert.equal(await isHeard(bob, 'Slowly'), false);
+  await host.getByLabel('Slow mode').selectOption('0');
+  await part(bob, 'chat').locator('.note', { hasText: 'One message' }).waitFor({ state: 'detached' });
+  const cy = await venue.attendee('Cy');
+  assert.equal(await isHeard(cy, 'As usual'), true);
 });
 
 test('slow mode holds for who ignores it, too', options, async (t) => {
@@ -182,6 +239,24 @@ test('a poll has one vote of each, and a quiz its answer only when it is reveale
   assert.deepEqual(venue.complaints, []);
 });
 
+test('a quiz of more votes than are read gives no points, and the host is told', options, async (t) => {
+  const venue = await Venue.of(t, runtime);
+  const host = await venue.host();
+  await openPoll(host, { question: 'How many are there?', options: ['Few', 'Many'], right: 2 });
+  await says(host, 'polls', 'How many are there?');
+  let pages = 0;
+  await host.route(/\/annotations\?/u, (route) => {
+    pages++;
+    const headers = { link: '<./annotations?page=next>; rel="next"', 'access-control-expose-headers': 'Link' };
+    return route.fulfill({ json: [], headers });
+  });
+  const before = await part(host, 'polls').locator('.leaders').innerText();
+  await part(host, 'polls').getByRole('button', { name: 'Reveal' }).first().click();
+  await host.getByText('nobody gets points').waitFor();
+  assert.equal(pages, 51, 'and the last is not looked into');
+  assert.equal(await part(host, 'polls').locator('.leaders').innerText(), before);
+});
+
 test('questions rise by votes, and only a host marks them', options, async (t) => {
   const venue = await Venue.of(t, runtime);
   const [host, ann, bob] = [await venue.host(), await venue.attendee('Ann'), await venue.attendee('Bob')];
@@ -250,6 +325,28 @@ test('rooms have who is in them, and the host calls everyone back', options, asy
   await host.getByRole('button', { name: 'Call everyone back' }).click();
   await says(bob, 'rooms', 'The host has called everyone back');
   await room(host).getByText('Empty').waitFor();
+});
+
+test('who comes reads those in a room once, and not once for each', options, async (t) => {
+  const venue = await Venue.of(t, runtime);
+  const page = await venue.attendee('Ann');
+  const { presence } = (await connectedClient(t, runtime)).channels.get('event:room:net');
+  await Promise.all(Array.from({ length: 200 }, (_, index) => presence.enterClient(`Guest${index}~x`)));
+  await page.addInitScript(() => {
+    const counted = /** @type {any} */ (window);
+    counted.reads = 0;
+    counted.Set = class extends Set {
+      /** @param {any} [all] */
+      constructor(all) {
+        super(all);
+        if (Array.isArray(all) && String(all[0]).startsWith('Guest')) counted.reads++;
+      }
+    };
+  });
+  await page.reload();
+  await page.locator('[data-room="net"]').getByText('200 people').waitFor();
+  const reads = await page.evaluate(() => /** @type {any} */ (window).reads);
+  assert.ok(reads > 0 && reads < 10, `${reads} reads`);
 });
 
 test('the audience is counted', options, async (t) => {

@@ -1,8 +1,9 @@
 /** The page of one channel: what comes as it comes, history, members, and what an operator does about them. */
 import { ask, json, Refused, signed } from './api.js';
-import { bounded, button, card, counted, field, inOrder, make, renew, rowButton, ROWS_MAX, shown, table, together, written } from './elements.js';
+import { bounded, button, card, counted, field, inOrder, make, renew, rowButton, ROWS_MAX, shown, table, written } from './elements.js';
 import { insideOf, isHeard, read, realtime } from './live.js';
 import { linkTo, named } from './of_app.js';
+import { together } from '../together.js';
 
 const most = 100;
 const number = new Intl.NumberFormat(undefined, { maximumFractionDigits: 1 });

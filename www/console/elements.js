@@ -136,18 +136,6 @@ export function inOrder() {
   };
 }
 
-/** What is done once a while after it was asked for, however often. @param {() => void} act @param {number} afterMs */
-export function together(act, afterMs) {
-  let isDue = false;
-  return () => {
-    if (!isDue) setTimeout(() => {
-      isDue = false;
-      act();
-    }, afterMs);
-    isDue = true;
-  };
-}
-
 /** What somebody else wrote, however long. @param {string} text */
 export const written = (text) => make('div', { className: 'written' }, text);
 

@@ -1,5 +1,8 @@
 /** What only hosts may read of the event: right answers of quizzes, and the points of each. */
 
+/** Winners in one message: of names of 160 bytes so many have 8 KB, as much as the channel takes at once. */
+const WINNERS = 40;
+
 export class Backstage {
   #channel;
 
@@ -15,7 +18,10 @@ export class Backstage {
 
   /** @param {string} poll @param {Record<string, number>} points */
   async keepPoints(poll, points) {
-    await this.#channel.publish('points', { poll, points });
+    const all = Object.entries(points);
+    for (let first = 0; first < all.length; first += WINNERS) {
+      await this.#channel.publish('points', { poll, points: Object.fromEntries(all.slice(first, first + WINNERS)) });
+    }
   }
 
   /** @param {string} poll @returns {Promise<number | undefined>} */
@@ -26,8 +32,12 @@ export class Backstage {
 
   /** Of each quiz once, though two hosts revealed it. */
   async points() {
-    const all = (await this.#all()).filter(({ name }) => name === 'points');
-    return [...new Map(all.map(({ data }) => [data.poll, data.points])).values()];
+    /** @type {Map<string, Record<string, number>>} */
+    const all = new Map();
+    for (const { name, data } of await this.#all()) {
+      if (name === 'points') all.set(data.poll, { ...all.get(data.poll), ...data.points });
+    }
+    return [...all.values()];
   }
 
   async #all() {

@@ -31,7 +31,8 @@ export function chat(element, context, name = MAIN) {
   const typing = new Typing(context, name, (clientId) => clientId === me.clientId || isMuted(shared, clientId));
   const slow = () => (name === MAIN ? shared.now.slow ?? 0 : 0);
   const composer = new Composer({
-    context, place: name, slow, send, cancel: () => edit(undefined), typed: () => typing.tell(),
+    context, place: name, slow, send, cancel: () => edit(undefined), // In slow mode little of what is typed is said soon.
+    typed: () => slow() === 0 && typing.tell(),
   });
   element.classList.add('chat');
   list.element.append(empty);
@@ -108,7 +109,7 @@ class Composer {
 
   /**
    * @param {{ context: Context, place: string, slow: () => number, send: (text: string) => Promise<void>,
-   *   cancel: () => void, typed: () => void }} does
+   *   cancel: () => void, typed: () => unknown }} does
    */
   constructor({ context, place, slow, send, cancel, typed }) {
     this.#context = context;

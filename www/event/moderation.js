@@ -6,11 +6,12 @@ import { rowButton } from './dom.js';
 import { NAMES } from './names.js';
 import { markOf } from './people.js';
 import { text } from './strings.js';
+import { TYPING } from './typing.js';
 
 /** @typedef {import('./main.js').Context} Context */
 
-/** Where the muted say nothing, not by a name either. They go on to vote in polls. */
-const SPOKEN = ['event:chat', 'event:room:*', 'event:questions', NAMES];
+/** Where the muted say nothing, not by a name either, nor that they type. They go on to vote in polls. */
+const SPOKEN = ['event:chat', 'event:room:*', 'event:questions', NAMES, TYPING];
 /** Whom slow mode is for: all but hosts, who may delete what others say. */
 const EVERYONE = '*';
 

@@ -20,9 +20,9 @@ const OPTION_MAX = 80;
 /** Polls that are shown, the newest first. */
 const SHOWN = 5;
 const LEADERS = 10;
-/** Winners of one quiz that are kept: as many as fit in a message. */
+/** Winners of one quiz that are kept. */
 const WINNERS_MAX = 500;
-/** Votes that are read to reveal a quiz, in pages of a thousand. */
+/** Votes that are read to reveal a quiz, changes included, in pages of a thousand. With more it has no leaders. */
 const VOTE_PAGES = 50;
 
 /** @param {HTMLElement} element @param {Context} context */
@@ -76,6 +76,7 @@ export function polls(element, context) {
     await log.channel.updateMessage({ serial: entry.key, data: { ...entry.data, closed: true, tally, right } });
     if (right === undefined || !backstage) return;
     const votes = await allVotes(log.channel, entry.key);
+    if (!votes) throw new Error(text.polls.tooMany);
     const { version } = await log.channel.getMessage(entry.key);
     const points = pointsOf(votes, { right, askedAt: entry.at, revealedAt: Number(version?.timestamp) });
     const best = leaders([points], WINNERS_MAX);
@@ -85,7 +86,10 @@ export function polls(element, context) {
   draw();
 }
 
-/** @param {import('ably').RealtimeChannel} channel @param {string} serial */
+/**
+ * None, if there are more than are read: a part would give points to the wrong ones.
+ * @param {import('ably').RealtimeChannel} channel @param {string} serial
+ */
 async function allVotes(channel, serial) {
   /** @type {import('./quiz.js').Vote[]} */
   const votes = [];
@@ -95,7 +99,7 @@ async function allVotes(channel, serial) {
     votes.push(...page.items.filter(({ type }) => type === VOTE));
     page = page.hasNext() ? await page.next() : null;
   }
-  return votes;
+  return page ? undefined : votes;
 }
 
 /** @param {Log} log @param {Context['names']} names */

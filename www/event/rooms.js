@@ -3,11 +3,14 @@ import { chat } from './chat.js';
 import { button, h, perFrame, person, redraw, rowButton } from './dom.js';
 import { hueOf } from './people.js';
 import { text } from './strings.js';
+import { together } from '../together.js';
 
 /** @typedef {import('./main.js').Context} Context */
 
 /** Names that are shown of those in a room. */
 const NAMES = 12;
+/** How late they are read, once for all who came meanwhile: whoever attaches hears of each that is there. */
+const READ_AFTER_MS = 500;
 
 /** @param {HTMLElement} element @param {Context} context */
 export function rooms(element, context) {
@@ -96,7 +99,8 @@ class Room {
       this.#members = new Set(members.map(({ clientId }) => clientId));
       changed();
     };
-    this.channel.presence.subscribe(() => void read().catch(() => {})).then(read).catch(() => {});
+    const readSoon = together(() => void read().catch(() => {}), READ_AFTER_MS);
+    this.channel.presence.subscribe(readSoon).then(read).catch(() => {});
   }
 
   /** Its chat, made when someone first steps in. @param {Context} context */

@@ -97,6 +97,7 @@ export const text = {
     points: (/** @type {number} */ points) => plural(points, 'point', 'points'),
     two: 'A poll has two to six options.', long: 'An option has at most 80 letters.',
     pick: 'Say which option is right.',
+    tooMany: 'the answer is out, but more than 50,000 votes were cast: nobody gets points.',
   },
   questions: {
     none: 'No questions yet. Ask the first one.', ask: 'Ask a question', send: 'Ask', upvote: 'Upvote',

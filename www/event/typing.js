@@ -2,9 +2,14 @@
 import { h } from './dom.js';
 import { text } from './strings.js';
 
+/** The channel. */
+export const TYPING = 'event:typing';
+
 /** How often it is said while one types, and how long it holds. */
 const EVERY_MS = 2_000;
 const HOLDS_MS = 4_000;
+/** With so many who type, nobody says that they do: it would be one message for each of them to each who is here. */
+const MOST = 10;
 
 export class Typing {
   /** @type {Map<string, ReturnType<typeof setTimeout>>} */
@@ -23,7 +28,7 @@ export class Typing {
   constructor({ ably, names }, place, isHidden) {
     this.#place = place;
     this.#names = names;
-    this.#channel = ably.channels.get('event:typing');
+    this.#channel = ably.channels.get(TYPING);
     this.#channel.subscribe('typing', ({ clientId = '', data }) => {
       if (data?.in !== place || isHidden(clientId)) return;
       clearTimeout(this.#who.get(clientId));
@@ -33,7 +38,7 @@ export class Typing {
   }
 
   tell() {
-    if (Date.now() - this.#toldAt < EVERY_MS) return;
+    if (Date.now() - this.#toldAt < EVERY_MS || this.#who.size >= MOST) return;
     this.#toldAt = Date.now();
     this.#channel.publish({ name: 'typing', data: { in: this.#place }, extras: { ephemeral: true } }).catch(() => {});
   }
