@@ -2,6 +2,9 @@
 import http from 'node:http';
 import { CONTROL_MS, LOOK_MS } from './limits.mjs';
 
+/** What the worker refuses, in its words: another try will be refused, too. */
+export class Refused extends Error {}
+
 export class Control {
   /** @param {string} socketPath */
   constructor(socketPath) {
@@ -14,12 +17,14 @@ export class Control {
   }
 
   /**
-   * Gives the worker other apps, and says how many objects were told. Fails with what it cannot read in them, and then
-   * keeps those it has.
+   * Gives the worker other apps, and says how many objects were told. Fails with {@link Refused} for what it cannot read
+   * in them, and then keeps those it has.
    * @param {string} apps
+   * @param {() => void} taken is called once it has them: from then on they are those of all who come, though it takes a
+   *   while to tell all objects
    */
-  async setApps(apps) {
-    return Number(await this.#ask('PUT', '/apps', apps));
+  async setApps(apps, taken) {
+    return Number(await this.#ask('PUT', '/apps', apps, CONTROL_MS, taken));
   }
 
   /**
@@ -53,18 +58,21 @@ export class Control {
    * @param {string} method
    * @param {string} path
    * @param {string} [body]
-   * @param {number} [timeout]
+   * @param {number} [timeout] until it begins to answer
+   * @param {() => void} [answered] is called when it begins to
    * @returns {Promise<string>}
    */
-  #ask(method, path, body, timeout = CONTROL_MS) {
+  #ask(method, path, body, timeout = CONTROL_MS, answered = () => {}) {
     return new Promise((resolve, reject) => {
       const { socketPath } = this;
       const options = { socketPath, method, path, timeout, headers: { host: 'courtside' } };
       const request = http.request(options, (response) => {
         let text = '';
+        if (response.statusCode === 200) answered();
+        request.setTimeout(0);
         response.setEncoding('utf8').on('data', (chunk) => { text += chunk; }).on('error', reject).on('end', () => {
           if (response.statusCode === 200) resolve(text);
-          else reject(new Error(text.trim()));
+          else reject(new Refused(text.trim()));
         });
       });
       request.on('timeout', () => request.destroy(new Error('the runtime does not answer')));

@@ -19,7 +19,7 @@ export const EXIT_MS = 3_000;
  */
 export const START_MS = 60_000;
 
-/** A request on the control socket: the slowest calls every object that is awake. */
+/** A request on the control socket, until it is answered: the slowest calls every object that holds clients. */
 export const CONTROL_MS = 30_000;
 
 /** Of a request over HTTP/2 for the runtime: how long it takes, shorter than the worker waits; bytes of a body. */

@@ -7,6 +7,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { openData, removeEmpty, setAside } from './data.mjs';
+import { Refused } from './control.mjs';
 import { Http2, http2In } from './http2.mjs';
 import { descriptorsOf } from './descriptors.mjs';
 import {
@@ -43,6 +44,10 @@ export class Server {
   #http2;
   /** The environment of the runtime: all that it is told. @type {Record<string, string>} */
   #variables = {};
+  /** Apps that the worker has yet to take or to refuse. @type {string | undefined} */
+  #appsToGive;
+  /** One after the other: what was read last is what counts. @type {Promise<void>} */
+  #giving = Promise.resolve();
   /** @type {Runtime | undefined} */
   #runtime;
   #port;
@@ -108,17 +113,43 @@ export class Server {
   }
 
   /**
-   * Gives the worker its apps anew. Connections whose keys did not change go on. Fails when the apps cannot be read,
-   * and then keeps those that there are.
+   * Gives the worker its apps anew, and a runtime that is away when it has started again. Connections whose keys did not
+   * change go on. Fails when the apps cannot be read, or would not be at the next start, and then keeps those that there
+   * are.
    * @param {string | undefined} [apps] a file, or JSON; the file it was started with, unless it is given
    */
   async reload(apps = this.#settings.apps) {
     if (!apps) return this.#log.say('info', 'no apps to read again');
     const text = readApps(apps);
     this.#log.hide(...secretsOf(text));
-    const objects = await this.#current.control.setApps(text);
-    this.#variables.APPS = text;
-    this.#log.say('info', 'apps read again', { objects });
+    // With other apps the demo has no event.
+    if (!this.isDemo) checkVariables({ ...this.#variables, APPS: text });
+    this.#appsToGive = text;
+    await this.#giveApps();
+  }
+
+  #giveApps() {
+    this.#giving = this.#giving.catch(() => {}).then(async () => {
+      const text = this.#appsToGive;
+      if (text === undefined) return;
+      const settled = () => { if (this.#appsToGive === text) this.#appsToGive = undefined; };
+      try {
+        const objects = await this.#current.control.setApps(text, () => {
+          this.#variables.APPS = text;
+          settled();
+        });
+        this.#log.say('info', 'apps read again', { objects });
+      } catch (error) {
+        const { message } = /** @type {Error} */ (error);
+        if (error instanceof Refused) {
+          settled();
+          throw error;
+        }
+        const note = 'the runtime has them when it has started again';
+        this.#log.say('warn', 'apps wait', { message, note });
+      }
+    });
+    return this.#giving;
   }
 
   /** Sends all connections away, ends the runtime, and resolves when it is gone. */
@@ -227,6 +258,7 @@ export class Server {
       if (this.#stopping) return;
       try {
         await this.#run();
+        await this.#giveApps().catch(({ message }) => this.#log.say('error', 'apps not read', { message }));
         this.#sayReady();
       } catch (error) {
         this.#log.say('error', 'the runtime did not start', { message: /** @type {Error} */ (error).message });

@@ -162,7 +162,8 @@ export const Control = {
         if (!check.ok) return check;
         const before = env.APPS;
         env.APPS = apps;
-        return tell(env, ({ sockets, inMemory }) => sockets > 0 || inMemory.deref(), '/reconfigure', before);
+        // The answer begins at once: from now on these are the apps.
+        return begun(tell(env, ({ sockets, inMemory }) => sockets > 0 || inMemory.deref(), '/reconfigure', before));
       }
       case 'GET /room':
         return said(200, String(connections));
@@ -175,8 +176,8 @@ export const Control = {
       }
       case 'POST /leave':
         env.STOPPING = 'true';
-        return tell(env, ({ sockets, hasClients, inMemory }) => sockets > 0 || (hasClients && inMemory.deref()),
-          '/leave', await request.text());
+        return said(200, await tell(env, ({ sockets, hasClients, inMemory }) => sockets > 0 || (hasClients && inMemory.deref()),
+          '/leave', await request.text()));
       default:
         return said(404, 'no such command');
     }
@@ -203,7 +204,7 @@ async function tell(env, isMeant, path, body) {
       }
     }));
   }
-  return said(200, String(count));
+  return String(count);
 }
 
 async function file({ file, type, tag, headers: own }, request, env) {
@@ -240,6 +241,16 @@ function forwarded(request) {
 function refused(code, statusCode, message) {
   const headers = { 'x-ably-errorcode': String(code), 'x-ably-errormessage': message, 'cache-control': 'no-store' };
   return Response.json({ error: { code, statusCode, message } }, { status: statusCode, headers });
+}
+
+/** An answer that begins at once, and says later what it has to. */
+function begun(text) {
+  return new Response(new ReadableStream({
+    async start(controller) {
+      controller.enqueue(new TextEncoder().encode(await text));
+      controller.close();
+    },
+  }));
 }
 
 function said(status, text) {

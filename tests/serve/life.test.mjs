@@ -1,8 +1,11 @@
 /** What becomes of clients when the runtime crashes, the server is stopped, and its apps change. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import fs from 'node:fs';
+import http from 'node:http';
 import path from 'node:path';
 import test from 'node:test';
+import { Control } from '../../bin/control.mjs';
 import { Inbox, connected, demoKey, inState, rest } from '../worker/clients.mjs';
 import { RawClient, action } from '../worker/raw_client.mjs';
 import { Served, folder } from './served.mjs';
@@ -124,6 +127,46 @@ test('SIGHUP reads the apps again: who is not concerned stays, and who is comes 
   process.kill(served.runtimePid, 'SIGKILL');
   await served.heard('ready', before);
   assert.ok(await rest(served, { key: `own.changes:${third}` }).channels.get('x').history());
+});
+
+test('a SIGHUP while the runtime is away counts when it is back', async (t) => {
+  const file = path.join(folder(t), 'apps.json');
+  fs.writeFileSync(file, appsOf([{ name: 'main', secret: first }]));
+  const served = await Served.start(t, { args: ['--apps', file] });
+  const status = async (/** @type {string} */ secret) => (await fetch(`${served.url}/channels/x/messages?key=own.main:${secret}`)).status;
+  process.kill(served.runtimePid, 'SIGKILL');
+  await served.heard('the runtime ended');
+  fs.writeFileSync(file, appsOf([{ name: 'main', secret: second }]));
+  const seen = served.lines.length;
+  served.signal('SIGHUP');
+  await served.heard('apps read again', seen);
+  assert.deepEqual([await status(first), await status(second)], [401, 200]);
+});
+
+test('apps without the key of EVENT_KEY are refused at a SIGHUP as they are at the start', async (t) => {
+  const file = path.join(folder(t), 'apps.json');
+  fs.writeFileSync(file, appsOf([{ name: 'event', secret: first }]));
+  const served = await Served.start(t, { args: ['--apps', file], environment: { EVENT_KEY: 'own.event' } });
+  fs.writeFileSync(file, appsOf([{ name: 'other', secret: second }]));
+  served.signal('SIGHUP');
+  assert.match((await served.heard('apps not read')).message, /EVENT_KEY names none of the keys/);
+  assert.equal((await fetch(served.url)).status, 200, 'the page is there');
+  assert.ok(await rest(served, { key: `own.event:${first}` }).channels.get('x').history());
+});
+
+test('other apps are those of the worker once it begins to answer, however long it takes to tell all objects', async (t) => {
+  const socket = path.join(folder(t), 'control');
+  /** @type {(value?: unknown) => void} */
+  let tell = () => {};
+  const told = new Promise((resolve) => { tell = resolve; });
+  const worker = http.createServer((request, response) => {
+    request.resume();
+    response.flushHeaders();
+    void told.then(() => response.end('7'));
+  }).listen(socket);
+  t.after(() => worker.close());
+  await once(worker, 'listening');
+  assert.equal(await new Control(socket).setApps('{}', tell), 7);
 });
 
 test('apps in a configuration file are read again, too, and a stop needs nobody who reads the log', async (t) => {
