@@ -43,10 +43,12 @@ export class Http2 {
   /** By origin, the oldest first. @type {Map<string, http2.ClientHttp2Session>} */
   #sessions = new Map();
   #privateAddresses;
+  #patienceMs;
 
-  /** @param {boolean} privateAddresses whether it may call any, and without TLS */
-  constructor(privateAddresses) {
+  /** @param {boolean} privateAddresses whether it may call any, and without TLS @param {number} [patienceMs] */
+  constructor(privateAddresses, patienceMs = HTTP2_MS) {
     this.#privateAddresses = privateAddresses;
+    this.#patienceMs = patienceMs;
   }
 
   /** @param {string} folder */
@@ -80,11 +82,17 @@ export class Http2 {
     const body = await collected(request);
     const { host, connection, 'transfer-encoding': _, 'content-length': __, ...headers } = request.headers;
     const pseudo = { ':method': request.method, ':path': url.pathname + url.search };
-    const stream = this.#session(url).request({ ...headers, ...pseudo });
+    const session = this.#session(url);
+    const stream = session.request({ ...headers, ...pseudo });
     // One that is cancelled closes without an error.
     const over = new AbortController();
     stream.on('error', () => {}).on('close', () => over.abort());
-    stream.setTimeout(HTTP2_MS, () => stream.destroy(new Error('no answer')));
+    stream.setTimeout(this.#patienceMs, () => {
+      // Nobody may be there any more: who comes next has a connection of their own, and what is under way ends by itself.
+      this.#forget(url, session);
+      session.close();
+      stream.destroy(new Error('no answer'));
+    });
     stream.end(body);
     const [answered] = await once(stream, 'response', { signal: over.signal });
     const retryAfter = answered['retry-after'];
@@ -104,13 +112,18 @@ export class Http2 {
     if (this.#sessions.size >= HTTP2_SESSIONS_MAX) this.#sessions.values().next().value?.close();
     const lookup = this.#privateAddresses ? undefined : publicOnly;
     const session = http2.connect(url.origin, /** @type {any} */ ({ lookup }));
-    const forget = () => void (this.#sessions.get(url.origin) === session && this.#sessions.delete(url.origin));
+    const forget = () => this.#forget(url, session);
     // A request that is under way fails by itself.
     session.on('error', forget).on('close', forget).on('goaway', forget);
     session.setTimeout(HTTP2_IDLE_MS, () => session.close());
     this.#sessions.delete(url.origin);
     this.#sessions.set(url.origin, session);
     return session;
+  }
+
+  /** @param {URL} url @param {http2.ClientHttp2Session} session */
+  #forget(url, session) {
+    if (this.#sessions.get(url.origin) === session) this.#sessions.delete(url.origin);
   }
 }
 

@@ -1,10 +1,13 @@
 /** FCM and APNs on a server of one's own, whose runtime does not speak HTTP/2 itself. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import fs from 'node:fs';
+import http from 'node:http';
+import http2 from 'node:http2';
 import os from 'node:os';
 import path from 'node:path';
 import test from 'node:test';
-import { isPublic } from '../../bin/http2.mjs';
+import { Http2, http2In, isPublic } from '../../bin/http2.mjs';
 import { secretsOf } from '../../bin/log.mjs';
 import { rest } from '../worker/clients.mjs';
 import { PushProviders } from '../worker/push_providers.mjs';
@@ -40,6 +43,39 @@ test('APNs is spoken to over HTTP/2', async (t) => {
   assert.deepEqual(received[0]?.message, { aps: { alert: { title: 'Goal' } } });
   assert.equal(received[0]?.headers['apns-topic'], 'com.example.match');
   assert.deepEqual(providers.faults, []);
+});
+
+test('a connection over HTTP/2 that answers no more is replaced', async (t) => {
+  let sessions = 0;
+  const peer = http2.createServer().listen(0, '127.0.0.1');
+  t.after(() => peer.close());
+  peer.on('session', (session) => {
+    const isFirst = ++sessions === 1;
+    let requests = 0;
+    t.after(() => session.destroy());
+    session.on('stream', (stream) => {
+      // Who asked has given it up.
+      stream.on('error', () => {});
+      if (!isFirst || ++requests === 1) stream.respond({ ':status': 200 }, { endStream: true });
+    });
+  });
+  await once(peer, 'listening');
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'courtside-http2-'));
+  const through = new Http2(true, 200);
+  await through.listen(folder);
+  t.after(() => {
+    through.stop();
+    fs.rmSync(folder, { recursive: true });
+  });
+  const { port } = /** @type {import('node:net').AddressInfo} */ (peer.address());
+  const status = async () => {
+    const request = http.request({ socketPath: http2In(folder), method: 'POST', path: `http://127.0.0.1:${port}/` });
+    const [answer] = await once(request.end('a push'), 'response');
+    answer.resume();
+    return answer.statusCode;
+  };
+  assert.deepEqual([await status(), await status(), await status()], [200, 502, 200]);
+  assert.equal(sessions, 2);
 });
 
 test('a push service of this network is named by no app, unless the operator says so', async (t) => {
