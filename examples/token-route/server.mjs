@@ -10,11 +10,17 @@ const ably = new Ably.Rest({ key: ABLY_KEY, endpoint: ENDPOINT, port: Number(END
 /** Your session, cookie or single sign-on says who asks. Here it is a header. */
 const userOf = (request) => request.headers['x-user'];
 
+/** Your page comes from another origin: name it here, where a cookie says who asks. */
+const shared = { 'access-control-allow-origin': '*', 'access-control-allow-headers': 'x-user' };
+
 const server = http.createServer(async (request, response) => {
+  if (request.method === 'OPTIONS') return response.writeHead(204, shared).end();
+  // The SDK adds a query.
+  const { pathname } = new URL(request.url, 'http://server');
   const user = userOf(request);
-  if (request.url !== '/token' || !user) return response.writeHead(user ? 404 : 401).end();
+  if (pathname !== '/token' || !user) return response.writeHead(user ? 404 : 401, shared).end();
   const capability = { 'chat:*': ['subscribe', 'publish', 'history'], scores: ['subscribe'] };
   const tokenRequest = await ably.auth.createTokenRequest({ clientId: user, capability, ttl: 60 * 60 * 1_000 });
-  response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(tokenRequest));
+  response.writeHead(200, { ...shared, 'content-type': 'application/json' }).end(JSON.stringify(tokenRequest));
 });
 server.listen(Number(PORT), '127.0.0.1', () => console.log(`http://127.0.0.1:${server.address().port}/token`));

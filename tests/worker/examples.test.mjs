@@ -71,6 +71,20 @@ test('the token route lets a user in, as nobody else, and to nothing else', { ti
   await client.channels.get('chat:lobby').publish('a', 'b');
   await inbox.until(1);
   await assert.rejects(client.channels.get('scores').publish('a', 'b'), { code: 40160 });
+  const named = { key: undefined, clientId: 'ann', authUrl: url, authHeaders: { 'x-user': 'ann' } };
+  assert.equal((await connected(t, runtime, named)).auth.clientId, 'ann');
+  if (skip) return t.diagnostic(`not from a page: ${skip}`);
+  const browser = await launch();
+  t.after(() => browser.close());
+  const page = await browser.newPage();
+  await page.addScriptTag({ path: path.resolve('www/vendor/ably.min.js') });
+  const options = { ...runtime.clientOptions, authUrl: url, authHeaders: { 'x-user': 'ann' } };
+  const name = await page.evaluate(async (given) => {
+    const ably = new (/** @type {any} */ (window).Ably.Realtime)(given);
+    await ably.connection.once('connected');
+    return ably.auth.clientId;
+  }, options);
+  assert.equal(name, 'ann');
 });
 
 test('the publisher in Python publishes once what has one id', { timeout: 60_000 }, async () => {
