@@ -17,11 +17,11 @@ export class Control {
   }
 
   /**
-   * Gives the worker other apps, and says how many objects were told. Fails with {@link Refused} for what it cannot read
-   * in them, and then keeps those it has.
+   * Gives the worker other apps, and says how many objects were told. Fails with {@link Refused} for what it cannot
+   * read in them, and then keeps those it has.
    * @param {string} apps
-   * @param {() => void} taken is called once it has them: from then on they are those of all who come, though it takes a
-   *   while to tell all objects
+   * @param {() => void} taken is called once it has them: from then on they are those of all who come, though it takes
+   *   a while to tell all objects
    */
   async setApps(apps, taken) {
     return Number(await this.#ask('PUT', '/apps', apps, CONTROL_MS, taken));

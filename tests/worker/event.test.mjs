@@ -111,7 +111,10 @@ test('nobody says that they type among many who do, nor in slow mode', options, 
   /** @type {string[]} */
   const heard = [];
   await typing.subscribe(({ clientId = '', data }) => { if (data?.in !== 'end') heard.push(clientId); });
-  /** Whether this one was heard to type what was then sent. @param {import('playwright-core').Page} page @param {string} said */
+  /**
+   * Whether this one was heard to type what was then sent.
+   * @param {import('playwright-core').Page} page @param {string} said
+   */
   const isHeard = async (page, said) => {
     const id = await page.evaluate(() => String(localStorage.getItem('event-name')));
     await page.getByRole('textbox', { name: 'Write a message' }).first().pressSequentially(said);
