@@ -53,7 +53,7 @@ export async function backup(data, destination, version, tell) {
  * @param {string} data a data directory that is empty, or that is not there yet
  * @param {string} source
  * @param {Tell} tell
- * @returns {Promise<{ objects: number }>}
+ * @returns {Promise<{ objects: number, damaged: string[] }>} `damaged`: what could not be read for the backup
  */
 export async function restore(data, source, tell) {
   let manifest;
@@ -87,7 +87,7 @@ export async function restore(data, source, tell) {
     fs.rmdirSync(objects);
     fs.renameSync(half, objects);
     sync(resolved);
-    return { objects: files.length };
+    return { objects: files.length, damaged: manifest.damaged };
   } finally {
     fs.closeSync(lock);
   }

@@ -80,8 +80,9 @@ async function backup(args) {
 async function restore(args) {
   const { data, place } = readPlaces(args, process.env, 'FROM');
   const copied = await import('./backup.mjs');
-  const { objects } = await withProgress((tell) => copied.restore(data, place, tell));
+  const { objects, damaged } = await withProgress((tell) => copied.restore(data, place, tell));
   process.stdout.write(`${objects} objects restored\n`);
+  if (damaged.length > 0) throw new Error(`some are not in the backup, as they could not be read:\n${damaged.join('\n')}`);
 }
 
 /** @template T @param {(tell: import('./backup.mjs').Tell) => Promise<T>} act */

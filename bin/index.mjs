@@ -1,4 +1,5 @@
 /** `import { start } from 'courtside'`: a server for tests and tools of other projects. */
+import { DEMO_KEY } from './client/place.mjs';
 import { Log } from './log.mjs';
 import { readObject } from './options.mjs';
 import { Server } from './server.mjs';
@@ -11,11 +12,13 @@ import { Server } from './server.mjs';
  */
 export async function start(options = {}) {
   const usual = { port: 0, ephemeral: options.data === undefined, drain: 0, logLevel: 'error' };
-  const settings = readObject({ ...usual, ...options });
+  // What is given as undefined is not given.
+  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+  const settings = readObject({ ...usual, ...given });
   const server = new Server(settings, new Log(settings.logLevel, (line) => process.stderr.write(line)));
   await server.start();
   const { hostname, protocol } = new URL(server.url);
-  const demoKey = server.isDemo ? 'demo.key1:local-only' : undefined;
+  const demoKey = server.isDemo ? DEMO_KEY : undefined;
   return {
     /** Where it listens, such as `http://127.0.0.1:40123`. */
     url: server.url,

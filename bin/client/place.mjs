@@ -3,17 +3,17 @@ import { BadOption, flag, isLoopback, option, secret } from '../readers.mjs';
 
 /** Where `npm start` and `courtside serve` listen, and the key of the demo app, which works on no other machine. */
 const LOCAL = 'http://127.0.0.1:8787';
-const DEMO_KEY = 'demo.key1:local-only';
+export const DEMO_KEY = 'demo.key1:local-only';
 
 const fromEnvironment = true;
-export const urlOption = { ...option('url', 'URL', url, LOCAL, 'where the server is'), fromEnvironment };
+const urlOption = { ...option('url', 'URL', url, LOCAL, 'where the server is'), fromEnvironment };
 export const keyOption = {
   ...option('key', 'KEY|@FILE', secret, undefined, 'an API key, or a file of it'), fromEnvironment, instead: 'token',
 };
 const tokenOption = {
   ...option('token', 'TOKEN|@FILE', secret, undefined, 'a token instead of a key'), fromEnvironment, instead: 'key',
 };
-export const adminOption = {
+const adminOption = {
   ...option('admin-token', 'TOKEN|@FILE', secret, undefined, 'the admin token'), fromEnvironment,
 };
 const plainOption = option('allow-http', undefined, flag, false, 'send secrets to other machines without TLS');

@@ -71,6 +71,9 @@ test('what would overwrite or is not whole is refused, and what is damaged is na
   const damaged = await take(path.join(folderOfCopies, 'damaged'));
   assert.equal(damaged.code, 1);
   assert.match(damaged.output, new RegExp(`channel/${file}: .*not a database`));
+  const without = await run(['restore', '--data', path.join(folderOfCopies, 'without'), path.join(folderOfCopies, 'damaged')]);
+  assert.equal(without.code, 1);
+  assert.match(without.output, new RegExp(`objects restored\n.*not in the backup[^]*channel/${file}: .*not a database`));
 
   fs.rmSync(path.join(copy, 'manifest.json'));
   const half = await run(['restore', '--data', path.join(folderOfCopies, 'data'), copy]);

@@ -98,7 +98,7 @@ test('a project installs the package, and serves from it', async (t) => {
 
 const program = `
   import { start } from 'courtside';
-  const server = await start({ apps: { apps: [{ id: 'own', keys: [{ name: 'main', secret: 'short-one' }] }] } });
+  const server = await start({ port: undefined, apps: { apps: [{ id: 'own', keys: [{ name: 'main', secret: 'short-one' }] }] } });
   const ask = async (key) => (await fetch(server.url + '/channels/x/messages?key=' + key)).status;
   const before = await ask('own.main:short-one');
   await server.reload({ apps: [{ id: 'own', keys: [{ name: 'main', secret: 'another-one' }] }] });
@@ -106,7 +106,7 @@ const program = `
   await server.stop();
   const gone = await fetch(server.url).then(() => false, () => true);
   const port = server.clientOptions.port === server.port;
-  console.log(JSON.stringify({ before, after, gone, key: server.key ?? null, port }));
+  console.log(JSON.stringify({ before, after, gone, key: server.key ?? null, port, isFree: server.port !== 8787 }));
 `;
 
 test('a program starts a server, gives it other apps, and stops it', (t) => {
@@ -116,6 +116,6 @@ test('a program starts a server, gives it other apps, and stops it', (t) => {
   const env = { ...surroundings(project), TMPDIR: temporary };
   const args = ['--input-type=module', '-e', program];
   const output = execFileSync(process.execPath, args, { cwd: project, env, encoding: 'utf8' });
-  assert.deepEqual(JSON.parse(output), { before: 200, after: [401, 200], gone: true, key: null, port: true });
+  assert.deepEqual(JSON.parse(output), { before: 200, after: [401, 200], gone: true, key: null, port: true, isFree: true });
   assert.deepEqual(fs.readdirSync(temporary), [], 'nothing is left behind');
 });
