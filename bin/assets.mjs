@@ -24,7 +24,7 @@ const types = {
 const HEADERS = '_headers';
 
 /** The headers of each file. @param {string} folder @param {string} name */
-export function headersOf(folder, name) {
+function headersOf(folder, name) {
   /** @type {Record<string, string>} */
   const headers = {};
   let matches = false;

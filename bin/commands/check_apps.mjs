@@ -1,4 +1,7 @@
-/** `courtside check-apps`: the server itself reads the apps, started for a moment with nothing but them. */
+/**
+ * `courtside check-apps`: the server itself reads the apps, started for a moment with them and with the variables of the
+ * environment, by which it refuses some.
+ */
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';

@@ -11,10 +11,10 @@ export const prices = {
 };
 
 /** Incoming WebSocket messages that count as one request to an object. */
-export const framesPerRequest = 20;
+const framesPerRequest = 20;
 
 /** What an awake object is charged for, whatever it uses. */
-export const gigabytes = 0.128;
+const gigabytes = 0.128;
 
 /**
  * What is billed of one event.

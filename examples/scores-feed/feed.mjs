@@ -1,4 +1,4 @@
-/** Publishes the rows of a CSV file, in order and each once, however often it is started again. */
+/** Publishes the rows of a CSV file in order, and each once when it is started again within two minutes. */
 import fs from 'node:fs';
 import Ably from 'ably';
 
