@@ -88,7 +88,7 @@ export class Http2 {
     const over = new AbortController();
     stream.on('error', () => {}).on('close', () => over.abort());
     stream.setTimeout(this.#patienceMs, () => {
-      // Nobody may be there any more: who comes next has a connection of their own, and what is under way ends by itself.
+      // Nobody may be there any more: what comes next has another connection, and what is under way ends by itself.
       this.#forget(url, session);
       session.close();
       stream.destroy(new Error('no answer'));

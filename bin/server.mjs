@@ -9,10 +9,9 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { openData, removeEmpty, setAside } from './data.mjs';
 import { Refused } from './control.mjs';
 import { Http2, http2In } from './http2.mjs';
-import { descriptorsOf } from './descriptors.mjs';
+import { descriptorsOf, roomIn } from './descriptors.mjs';
 import {
-  DESCRIPTORS_FEW, EXIT_MS, LEAVE_STEPS, LOOK_MS, RESTART_MAX_MS, RESTART_MIN_MS, ROOM_TOLD, SOCKET_PATH_MAX, STEADY_MS,
-  spareDescriptors,
+  DESCRIPTORS_FEW, EXIT_MS, LEAVE_STEPS, LOOK_MS, RESTART_MAX_MS, RESTART_MIN_MS, SOCKET_PATH_MAX, STEADY_MS,
 } from './limits.mjs';
 import { secretsOf } from './log.mjs';
 import { memoryOf } from './memory.mjs';
@@ -113,9 +112,9 @@ export class Server {
   }
 
   /**
-   * Gives the worker its apps anew, and a runtime that is away when it has started again. Connections whose keys did not
-   * change go on. Fails when the apps cannot be read, or would not be at the next start, and then keeps those that there
-   * are.
+   * Gives the worker its apps anew, and a runtime that is away when it has started again. Connections whose keys did
+   * not change go on. Fails when the apps cannot be read, or would be refused at the next start, and then keeps those
+   * that there are.
    * @param {string | undefined} [apps] a file, or JSON; the file it was started with, unless it is given
    */
   async reload(apps = this.#settings.apps) {
@@ -282,18 +281,15 @@ export class Server {
     const after = this.#isBounded ? await control.connections().catch(() => undefined) : undefined;
     const descriptors = await descriptorsOf(Number(pid));
     if (!descriptors) return;
-    const { open, allowed } = descriptors;
-    const spare = spareDescriptors(allowed);
-    const room = Math.floor((allowed - spare - open) / 2);
-    const isTight = room < ROOM_TOLD;
+    const { room, spare, isTight, isFull } = roomIn(descriptors);
     const note = 'no more connections are let in: raise the limit of open files';
-    if (room <= 0 && !this.#isFull) this.#log.say('error', 'few descriptors left', { ...descriptors, note });
-    this.#isFull = room <= 0;
+    if (isFull && !this.#isFull) this.#log.say('error', 'few descriptors left', { ...descriptors, note });
+    this.#isFull = isFull;
     if (!isTight && !this.#isBounded) return;
     // Told at the next look, too, if it isn't heard now: it may have been heard late.
     this.#isBounded = true;
     try {
-      await control.setRoom({ room: isTight ? room : null, spare: Math.floor(spare / 4), after });
+      await control.setRoom({ room: isTight ? room : null, spare, after });
       this.#isBounded = isTight;
     } catch {
       // The runtime is busy, or has ended.

@@ -1,6 +1,6 @@
 /**
- * `courtside check-apps`: the server itself reads the apps, started for a moment with them and with the variables of the
- * environment, by which it refuses some.
+ * `courtside check-apps`: the server itself reads the apps, started for a moment with them and with the variables of
+ * the environment, by which it refuses some.
  */
 import fs from 'node:fs';
 import os from 'node:os';

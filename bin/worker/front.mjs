@@ -35,7 +35,7 @@ let lookAt = LOOK_AT_LEAST;
 
 /**
  * Connections that have come, less those that have left; how many there may be until the supervisor looks again; and
- * how many more by those who resume, since they may have a place here.
+ * how many more by those who resume, since they may have a place here. Of `room` and `spare`: bin/descriptors.mjs.
  */
 let connections = 0;
 let most = Infinity;
@@ -115,6 +115,7 @@ export default class extends Built {
         request = new Request(new URL(READ, request.url), request);
       }
     }
+    // Read by src/shell/platform.js, in place of the header that the edge sets.
     request.courtsideAddress = addressOf(request, this.env);
     return this.#answered(request);
   }
@@ -122,6 +123,7 @@ export default class extends Built {
   /** A WebSocket that only says why nobody is let in takes descriptors, too, until the supervisor looks again. */
   async #answered(request) {
     const response = await super.fetch(request);
+    // Set by src/shell/platform.rs.
     if (request.courtsideTold) count(1, this.env);
     return response;
   }

@@ -5,9 +5,17 @@ import fs from 'node:fs';
 import net from 'node:net';
 import test from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
+import { roomIn } from '../../bin/descriptors.mjs';
 import { LOOK_MS } from '../../bin/limits.mjs';
 import { Inbox, connected, demoKey, inState, realtime, rest } from '../worker/clients.mjs';
 import { Served } from './served.mjs';
+
+test('the room for connections is what objects leave of the descriptors, by two', () => {
+  assert.deepEqual(roomIn({ open: 900, allowed: 1_024 }), { room: 10, spare: 25, isTight: true, isFull: false });
+  assert.deepEqual(roomIn({ open: 922, allowed: 1_024 }), { room: -1, spare: 25, isTight: true, isFull: true });
+  const { isTight, isFull } = roomIn({ open: 100, allowed: 65_536 });
+  assert.deepEqual([isTight, isFull], [false, false]);
+});
 
 test('a client whose request does not go on is cut off, and takes nothing from others', { timeout: 60_000 }, async (t) => {
   const served = await Served.start(t);
