@@ -38,9 +38,23 @@ impl Metric {
 /// What messages are counted as. Annotations are messages.
 pub const KINDS: [Kind; 3] = [Kind::Messages, Kind::Presence, Kind::Objects];
 
-const TRAFFIC: usize = Traffic::ALL.len() * KINDS.len() * Metric::ALL.len();
+/// Where the numbers of each block begin by which counts are stored. They never change: a block that gets more than it
+/// has room for goes on in one of its own, at the end.
+const COUNTERS: usize = 45;
+const LAG: usize = 62;
+const BY_DOOR: usize = 70;
+const HOOKS: usize = 73;
+const PUSHES: usize = 105;
+const COUNTS: usize = 125;
 
-/// What else is counted. Stored by number: new ones go to the end.
+const _: () = assert!(Traffic::ALL.len() * KINDS.len() * Metric::ALL.len() <= COUNTERS);
+const _: () = assert!(COUNTERS + Counter::COUNT <= LAG);
+const _: () = assert!(LAG + LAG_BUCKETS_MS.len() <= BY_DOOR);
+const _: () = assert!(BY_DOOR + DOORS.len() <= HOOKS);
+const _: () = assert!(HOOKS + HookCount::ALL.len() <= PUSHES);
+const _: () = assert!(PUSHES + PUSH_TRANSPORTS.len() * PushOutcome::ALL.len() <= COUNTS);
+
+/// What else is counted. Stored by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counter {
     ConnectionsOpened,
@@ -70,17 +84,8 @@ impl Counter {
 /// Upper bounds of the histogram of delivery lag, in milliseconds; what exceeds the last is in none.
 pub const LAG_BUCKETS_MS: [u64; 8] = [10, 25, 50, 100, 250, 500, 1_000, 2_500];
 
-const LAG: usize = TRAFFIC + Counter::COUNT;
-
 /// The doors of other protocols, by the names that `/metrics` gives them. Their order is that of stored numbers.
 pub const DOORS: [&str; 3] = ["pusher", "socketio", "mqtt"];
-
-const BY_DOOR: usize = LAG + LAG_BUCKETS_MS.len();
-const HOOKS: usize = BY_DOOR + DOORS.len();
-/// Numbers between belong to webhooks, should they have more to count.
-const PUSHES: usize = HOOKS + 32;
-const _: () = assert!(HOOKS + HookCount::ALL.len() <= PUSHES);
-const COUNTS: usize = PUSHES + PUSH_TRANSPORTS.len() * PushOutcome::ALL.len();
 
 /// Where pushes go, by the names of recipients. Their order is that of stored numbers.
 pub const PUSH_TRANSPORTS: [&str; 4] = ["web", "ablyChannel", "fcm", "apns"];
@@ -205,11 +210,11 @@ impl Tally {
     }
 
     pub fn get(&self, counter: Counter) -> u64 {
-        self.counts[TRAFFIC + counter as usize]
+        self.counts[COUNTERS + counter as usize]
     }
 
     pub fn add(&mut self, counter: Counter, count: u64) {
-        self.counts[TRAFFIC + counter as usize] += count;
+        self.counts[COUNTERS + counter as usize] += count;
     }
 
     pub fn traffic(&self, way: Traffic, kind: Kind, metric: Metric) -> u64 {
@@ -255,7 +260,7 @@ impl Tally {
 
     /// Deliveries by the buckets of [`LAG_BUCKETS_MS`].
     pub fn lag(&self) -> &[u64] {
-        &self.counts[LAG..BY_DOOR]
+        &self.counts[LAG..][..LAG_BUCKETS_MS.len()]
     }
 
     /// A connection began that came in by this door.
@@ -267,7 +272,7 @@ impl Tally {
 
     /// How many connections came in by each of [`DOORS`].
     pub fn by_door(&self) -> &[u64] {
-        &self.counts[BY_DOOR..HOOKS]
+        &self.counts[BY_DOOR..][..DOORS.len()]
     }
 
     pub fn hooks(&self, count: HookCount) -> u64 {
@@ -341,21 +346,15 @@ pub struct Load {
 
 impl Load {
     pub fn of(entry: &Entry) -> Load {
-        Load::of_part(entry, 0, usize::MAX)
-    }
-
-    /// Of its messages or events from one place up to another.
-    pub fn of_part(entry: &Entry, from: usize, to: usize) -> Load {
-        fn sum<T>(all: &[T], from: usize, to: usize, size: impl Fn(&T) -> usize) -> (u64, u64) {
-            let part = all.get(from..to.min(all.len())).unwrap_or_default();
-            (part.len() as u64, part.iter().map(size).sum::<usize>() as u64)
+        fn sum<T>(all: &[T], size: impl Fn(&T) -> usize) -> (u64, u64) {
+            (all.len() as u64, all.iter().map(size).sum::<usize>() as u64)
         }
         let kind = entry.kind();
         let (count, data) = match kind {
-            Kind::Messages => sum(entry.messages(), from, to, |message| message.size()),
-            Kind::Presence => sum(entry.presence(), from, to, |event| event.size()),
-            Kind::Objects => sum(entry.objects(), from, to, |operation| operation.size()),
-            Kind::Annotations => sum(entry.annotations(), from, to, |annotation| annotation.size()),
+            Kind::Messages => sum(entry.messages(), |message| message.size()),
+            Kind::Presence => sum(entry.presence(), |event| event.size()),
+            Kind::Objects => sum(entry.objects(), |operation| operation.size()),
+            Kind::Annotations => sum(entry.annotations(), |annotation| annotation.size()),
         };
         Load { kind, count, data }
     }
@@ -413,6 +412,24 @@ mod tests {
         let expected = b"\x01\x04\x00\x07\x3a\x01\x3b\xb8\x17\x3d\x01\x03\x01\xd0\x0f\x01\0\0\0\0\x01\x9f\xcf\x02\x01";
         assert_eq!(bytes, expected);
         assert_eq!(pinned::decode(&bytes), Ok(tally));
+    }
+
+    /// The first and the last number of each block.
+    #[test]
+    fn counts_are_stored_by_numbers_that_stay() {
+        let mut tally = Tally::default();
+        tally.add_traffic(Traffic::RealtimeIn, Kind::Messages, Metric::Count, 1);
+        tally.add_traffic(Traffic::Persisted, Kind::Objects, Metric::Refused, 1);
+        tally.add(Counter::ConnectionsOpened, 1);
+        tally.add(Counter::Alarms, 1);
+        [10, 2_500].into_iter().for_each(|lag_ms| tally.deliver(lag_ms));
+        ["pusher", "mqtt"].into_iter().for_each(|door| tally.come_by(door));
+        tally.add_hooks(HookCount::Delivered, 1);
+        tally.add_hooks(HookCount::EventsGivenUp, 1);
+        tally.add_push("web", PushOutcome::Delivered);
+        tally.add_push("apns", PushOutcome::Unauthorised);
+        let numbers: Vec<usize> = (0..COUNTS).filter(|number| tally.counts[*number] > 0).collect();
+        assert_eq!(numbers, [0, 44, 45, 58, 59, 61, 62, 69, 70, 72, 73, 77, 105, 124], "58 and 59 count deliveries");
     }
 
     #[test]
