@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::whole_number;
 use crate::limits::MESSAGE_OVERHEAD_BYTES;
 use crate::model::data::Data;
 use crate::model::message::{Extras, characters, json};
@@ -106,12 +107,8 @@ impl Turn {
     /// `None` when the id is not one that this connection gives.
     pub fn parse(id: &str, connection_id: &str) -> Option<Turn> {
         let (msg_serial, index) = id.strip_prefix(connection_id)?.strip_prefix(':')?.split_once(':')?;
-        Some(Turn { msg_serial: digits(msg_serial)?, index: digits(index)? })
+        Some(Turn { msg_serial: whole_number(msg_serial)?, index: whole_number(index)? })
     }
-}
-
-fn digits(text: &str) -> Option<u64> {
-    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
 #[cfg(test)]

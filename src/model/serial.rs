@@ -9,6 +9,8 @@ use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::whole_number;
+
 /// Positions per millisecond; the 1,001st of a millisecond borrows from the next.
 const PER_MILLISECOND: u64 = 1_000;
 
@@ -75,13 +77,9 @@ impl ChannelSerial {
         if time_ms.len() != 14 || counter.len() != 3 || epoch.is_empty() {
             return None;
         }
-        let position = digits(time_ms)?.checked_mul(PER_MILLISECOND)? + digits(counter)?;
+        let position = whole_number(time_ms)?.checked_mul(PER_MILLISECOND)? + whole_number(counter)?;
         Some(ChannelSerial { position: Position(position), epoch: epoch.to_owned() })
     }
-}
-
-fn digits(text: &str) -> Option<u64> {
-    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
 #[cfg(test)]
