@@ -59,7 +59,8 @@ export async function build() {
   // A package has the page, and not what it is made of.
   if (errors) fs.writeFileSync(at('www/errors.html'), errorsPage(errors));
   const stamp = at('build/.inputs');
-  const inputs = `${hash(['Cargo.toml', 'Cargo.lock', 'rust-toolchain.toml', ...sources('src')])} ${doors()}`;
+  const files = ['Cargo.toml', 'Cargo.lock', 'rust-toolchain.toml', 'package-lock.json', 'scripts/setup.mjs'];
+  const inputs = `${hash([...files, ...sources('src')])} ${glueInputs()} ${doors()}`;
   if (read(stamp) === inputs && fs.existsSync(at('build/index.js'))) return;
   await compile();
   await bundle();
