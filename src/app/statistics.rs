@@ -52,8 +52,10 @@ impl Statistics {
             return Ok(());
         }
         match store.reported(report.minute, reporter)? {
-            None => self.measured = report.tally.clone(),
-            Some((revision, known)) if revision < report.revision => self.measured = report.tally.since(&known),
+            None => self.measured.add_after(&report.tally),
+            Some((revision, known)) if revision < report.revision => {
+                self.measured.add_after(&report.tally.since(&known))
+            }
             Some(_) => {}
         }
         Ok(())

@@ -64,3 +64,13 @@ fn rows_are_read_a_few_at_a_time_however_many_report() {
     let at_once = scene.store.stats_at_once;
     assert!(at_once <= STATS_ROWS_AT_ONCE, "{at_once} rows at once");
 }
+
+#[test]
+fn what_is_reported_between_two_measures_is_in_the_next() {
+    let mut scene = Scene::made();
+    scene.registrar.statistics.is_measured = true;
+    scene.report(1, FIRST);
+    scene.report(2, FIRST);
+    scene.report(2, FIRST);
+    assert_eq!(scene.registrar.statistics.measured.get(Counter::RequestsSucceeded), 2);
+}
