@@ -1,13 +1,14 @@
 //! Group commit: what waits becomes one write, in which every publish has its place: the one that it already has, or
 //! the next.
 
-use super::dedup::{Suspicion, Window};
+use super::dedup::{self, Suspicion, Window};
 use super::log::Batch;
+use super::repeats::Found;
 use super::state::{State, Written};
 use super::store::{Store, StoreError};
 use super::{Channel, Effect, Ticket};
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{BUSY_CALLS, BUSY_PUBLISHES, COMMIT_MAX_BYTES, DEDUP_WINDOW_MS, PACE_MAX_BYTES, RETENTION_MS};
+use crate::limits::{BUSY_CALLS, BUSY_PUBLISHES, COMMIT_MAX_BYTES, PACE_MAX_BYTES, RETENTION_MS};
 use crate::model::message::{Content, Entry};
 use crate::model::serial::Position;
 use crate::rpc::{Delivery, Outcome, Publish, PublishKey, Published, RelayName, Response, Standing, Submission};
@@ -185,7 +186,7 @@ impl Channel {
         let (suspicion, has_room) = (window.suspect(publish), window.has_room(publish, now_ms));
         let count = publish.count();
         match self.find(store, batch, publish, suspicion, now_ms)? {
-            Some(Some(position)) => {
+            Found::At(position) => {
                 let is_number = matches!(publish.key, PublishKey::Serial(_));
                 let is_another =
                     is_number && self.repeats.is_another((batch, &self.log), store, publish, position, now_ms)?;
@@ -195,8 +196,8 @@ impl Channel {
                     (false, _) => Ok(Outcome::Accepted { position, count }),
                 };
             }
-            Some(None) => {}
-            None => return Ok(Outcome::Refused(unsure())),
+            Found::New => {}
+            Found::Unknown => return Ok(Outcome::Refused(unsure())),
         }
         if !has_room {
             let refusal = "more publishes than can be remembered in two minutes; try again later";
@@ -237,7 +238,7 @@ impl Channel {
         }
     }
 
-    /// Where it is already, if it is; or `None` when that can't be looked for now.
+    /// Whether it has its place already.
     fn find(
         &mut self,
         store: &mut impl Store,
@@ -245,25 +246,25 @@ impl Channel {
         publish: &Publish,
         suspicion: Suspicion,
         now_ms: u64,
-    ) -> Result<Option<Option<Position>>, StoreError> {
+    ) -> Result<Found, StoreError> {
         if suspicion == Suspicion::New {
-            return Ok(Some(None));
+            return Ok(Found::New);
         }
         if let (PublishKey::Request(_), Submission::ConnectionOutcome { .. }, Suspicion::At(position)) =
             (&publish.key, &publish.content, suspicion)
         {
             // One that changed nothing has no entry, and must not change anything when it comes again, late.
-            return Ok(Some(Some(position)));
+            return Ok(Found::At(position));
         }
         match batch.find(publish) {
-            Some(position) => Ok(Some(Some(position))),
+            Some(position) => Ok(Found::At(position)),
             None => self.repeats.find(&self.log, store, publish, suspicion, now_ms),
         }
     }
 
     pub(super) fn window(&mut self, store: &mut impl Store, now_ms: u64) -> Result<&mut Window, StoreError> {
         if self.window.is_none() {
-            self.window = Some(Window::restore(store, dedup_cutoff(now_ms).max(self.meta.floor))?);
+            self.window = Some(Window::restore(store, dedup::cutoff(now_ms).max(self.meta.floor))?);
         }
         Ok(self.window.as_mut().expect("set above"))
     }
@@ -276,10 +277,6 @@ pub(super) fn unsure() -> ErrorInfo {
 
 fn reused() -> ErrorInfo {
     Code::BadMessageId.because("this msgSerial was used for another message")
-}
-
-pub(super) fn dedup_cutoff(now_ms: u64) -> Position {
-    Position::at(now_ms.saturating_sub(DEDUP_WINDOW_MS))
 }
 
 /// The relay that makes the only call.

@@ -143,7 +143,7 @@ impl Window {
 
     /// Drops what the window no longer covers.
     pub fn forget_before(&mut self, now_ms: u64) {
-        let cutoff = Position::at(now_ms.saturating_sub(DEDUP_WINDOW_MS));
+        let cutoff = cutoff(now_ms);
         self.ids.retain(|_, position| *position >= cutoff);
         self.connections.retain(|_, mark| mark.position >= cutoff);
         self.leavers.retain(|connection| self.connections.contains_key(connection));
@@ -157,6 +157,11 @@ impl Window {
         let mark = self.connections.entry(hash(connection)).or_insert(Mark { serial, position });
         *mark = Mark { serial: mark.serial.max(serial), position: mark.position.max(position) };
     }
+}
+
+/// Where the window begins.
+pub fn cutoff(now_ms: u64) -> Position {
+    Position::at(now_ms.saturating_sub(DEDUP_WINDOW_MS))
 }
 
 fn says_leave(publish: &Publish) -> bool {

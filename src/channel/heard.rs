@@ -9,20 +9,21 @@ use crate::model::serial::Position;
 impl Channel {
     /// The rules are those of the app's object, and callers may not know them.
     pub fn mind_rules(&mut self) {
-        self.heard = Some(self.meta.heard);
+        self.confirmed = Some(self.meta.confirmed);
     }
 
     /// Whether something was published since the app last said the rules, or since before then.
     pub fn is_unheard(&self, since: Position) -> bool {
-        self.has_begun && self.heard.is_some_and(|heard| heard < self.log.tip().min(since))
+        self.has_begun && self.confirmed.is_some_and(|through| through < self.log.tip().min(since))
     }
 
     /// The app said its rules, as they were when this was the last that had been published. A channel that is in use
     /// writes it with what it writes anyway, and asks again soon.
     pub fn hear(&mut self, store: &mut impl Store, through: Position) -> Result<(), StoreError> {
-        let heard = self.heard.map(|heard| heard.max(through));
-        (self.heard, self.trim_at_ms) = (heard, 0);
-        let is_news = self.has_begun && !self.meta.listed && heard.is_some_and(|heard| heard > self.meta.heard);
+        let confirmed = self.confirmed.map(|known| known.max(through));
+        (self.confirmed, self.trim_at_ms) = (confirmed, 0);
+        let is_news =
+            self.has_begun && !self.meta.listed && confirmed.is_some_and(|through| through > self.meta.confirmed);
         if is_news { self.save_meta(store, self.meta.clone()) } else { Ok(()) }
     }
 }

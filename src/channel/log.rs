@@ -360,18 +360,18 @@ impl Log {
             .filter_map(move |placed| Some((dedup::serial_of(&placed.key, connection_id)?, placed.position)))
     }
 
-    /// The last row that is past its time, and was [heard](super::Channel) of, or over the log's bounds; never the
-    /// newest: it holds the tip.
+    /// The last row that is past its time, by rules that the app has [confirmed](super::heard), or over the log's
+    /// bounds; never the newest: it holds the tip.
     pub fn expired(
         &self,
         store: &mut impl Store,
         meta: &Meta,
-        heard: Option<Position>,
+        confirmed: Option<Position>,
         now_ms: u64,
     ) -> Result<Option<Position>, StoreError> {
         let Some((newest, _)) = self.newest else { return Ok(None) };
         let expired = Position::at(now_ms.saturating_sub(kept_ms(&meta.rules)));
-        let expired = heard.map_or(expired, |heard| expired.min(heard));
+        let expired = confirmed.map_or(expired, |through| expired.min(through));
         let through = expired.max(self.over_bounds(store, meta.floor)?).min(Position(newest.0 - 1));
         Ok(store.rows_before(through, 1)?.pop().map(|(position, _)| position))
     }

@@ -25,8 +25,8 @@ pub struct Meta {
     pub last: Option<Packed>,
     /// Up to here messages may have been left out of what its readers got.
     pub conflated: Position,
-    /// See [`super::heard`].
-    pub heard: Position,
+    /// The app has said the rules up to here; see [`super::heard`].
+    pub confirmed: Position,
 }
 
 impl Versioned for Meta {
@@ -49,8 +49,8 @@ impl Meta {
     /// As it was with other rules.
     fn read_with<T: DeserializeOwned + Into<Rules>>(bytes: &mut &[u8]) -> Result<Meta, Unreadable> {
         let (address, epoch, floor, rules, listed, listened) = pinned::take::<(_, _, _, T, _, _)>(bytes)?;
-        let (rules, last, conflated, heard) = (rules.into(), None, Position::ZERO, Position::ZERO);
-        Ok(Meta { address, epoch, floor, rules, listed, listened, last, conflated, heard })
+        let (rules, last, conflated, confirmed) = (rules.into(), None, Position::ZERO, Position::ZERO);
+        Ok(Meta { address, epoch, floor, rules, listed, listened, last, conflated, confirmed })
     }
 
     fn with_last(self, bytes: &mut &[u8]) -> Result<Meta, Unreadable> {

@@ -80,7 +80,7 @@ pub struct Channel {
     meta: Meta,
     /// The app has said which rules there were when everything up to here had been published. `None` where callers know
     /// no other rules.
-    heard: Option<Position>,
+    confirmed: Option<Position>,
     /// Whether the meta is stored. A channel that was only asked leaves nothing behind.
     has_begun: bool,
     log: Log,
@@ -143,7 +143,7 @@ impl Channel {
                     listened,
                     last: None,
                     conflated: Position::ZERO,
-                    heard: floor,
+                    confirmed: floor,
                 }
             }
         };
@@ -152,7 +152,7 @@ impl Channel {
         let feeds = Feeds::restore(stored.relays, log.tip());
         Ok(Some(Channel {
             meta,
-            heard: None,
+            confirmed: None,
             has_begun,
             pace: Pace::new(log.tip()),
             log,
@@ -356,10 +356,10 @@ impl Channel {
     /// gap.
     fn trim(&mut self, store: &mut impl Store, now_ms: u64) -> Result<(), StoreError> {
         self.reload(store)?;
-        let floor = self.log.expired(store, &self.meta, self.heard, now_ms)?;
+        let floor = self.log.expired(store, &self.meta, self.confirmed, now_ms)?;
         let Some(floor) = floor.filter(|floor| *floor > self.meta.floor) else {
             // Rows that the app has not said the rules of stay until it has.
-            self.trim_at_ms = self.heard.map_or(0, |_| now_ms + TRIM_PAUSE_MS);
+            self.trim_at_ms = self.confirmed.map_or(0, |_| now_ms + TRIM_PAUSE_MS);
             return Ok(());
         };
         let (floor, last) = last::before_trim(store, &self.meta, floor)?;
@@ -419,7 +419,7 @@ impl Channel {
 
     /// Believes only what is stored.
     fn save_meta(&mut self, store: &mut impl Store, meta: Meta) -> Result<(), StoreError> {
-        let meta = Meta { heard: self.heard.unwrap_or(meta.heard), ..meta };
+        let meta = Meta { confirmed: self.confirmed.unwrap_or(meta.confirmed), ..meta };
         store.save_meta(&pinned::encode(&meta))?;
         (self.meta, self.has_begun) = (meta, true);
         Ok(())

@@ -87,6 +87,15 @@ impl From<StoreError> for Halt {
     }
 }
 
+/// What is known of a publish.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Found {
+    At(Position),
+    New,
+    /// The budget does not allow to look for it now.
+    Unknown,
+}
+
 /// The answer, or `None` when the budget does not allow to look for it now.
 type Sought<T> = Result<Option<T>, StoreError>;
 
@@ -96,7 +105,7 @@ impl Repeats {
         (self.traces, self.traced, self.row) = Default::default();
     }
 
-    /// Where a suspected publish is, if it is in the log.
+    /// Whether a suspected publish is in the log.
     pub fn find(
         &mut self,
         log: &Log,
@@ -104,18 +113,19 @@ impl Repeats {
         publish: &Publish,
         suspicion: Suspicion,
         now_ms: u64,
-    ) -> Sought<Option<Position>> {
+    ) -> Result<Found, StoreError> {
         self.budget.now_ms = now_ms;
-        sought(match (suspicion, &publish.key, &publish.connection_id) {
+        let found = sought(match (suspicion, &publish.key, &publish.connection_id) {
             (Suspicion::At(position), ..) => self.find_at(log, store, publish, position),
             (Suspicion::UpTo(last), PublishKey::Serial(serial), Some(connection_id)) => {
-                let cutoff = super::commit::dedup_cutoff(now_ms);
+                let cutoff = dedup::cutoff(now_ms);
                 self.with_trace(log, store, connection_id, last, |trace, reads, store| {
                     trace.find(store, *serial, cutoff, reads)
                 })
             }
             _ => Ok(None),
-        })
+        })?;
+        Ok(found.map_or(Found::Unknown, |place| place.map_or(Found::New, Found::At)))
     }
 
     /// The last word of a member's connection about it, by the log, if that had this number or a later one.
@@ -128,7 +138,7 @@ impl Repeats {
         now_ms: u64,
     ) -> Sought<Option<Said>> {
         self.budget.now_ms = now_ms;
-        let cutoff = super::commit::dedup_cutoff(now_ms);
+        let cutoff = dedup::cutoff(now_ms);
         sought(self.with_trace(log, store, &key.connection_id, log.tip(), |trace, reads, store| {
             trace.complete(store, cutoff, reads)?;
             trace.read_from(log, store, from, &key.connection_id, reads)?;

@@ -55,7 +55,7 @@ struct Holder {
     members: u32,
     leaves_at_ms: Option<u64>,
     /// The last probe that was called when something was last heard of it; its answer knows nothing of that.
-    heard: u64,
+    last_probe: u64,
 }
 
 /// One relay that holds connections with members.
@@ -137,7 +137,7 @@ impl Holders {
                     watch.due_ms = watch.due_ms.min(at_ms);
                 }
                 let (grace_ms, members) = (lease.grace_ms as u32, members as u32);
-                holders.insert(connection_id, Holder { relay, grace_ms, members, leaves_at_ms, heard: 0 });
+                holders.insert(connection_id, Holder { relay, grace_ms, members, leaves_at_ms, last_probe: 0 });
             }
             self.holders = Some(holders);
         }
@@ -167,7 +167,7 @@ impl Holders {
     pub fn joined(&mut self, connection_id: &str, lease: &Lease, joined: isize, now_ms: u64) -> bool {
         self.count = self.count.saturating_add_signed(joined);
         let relay = watched(&mut self.watches, &lease.relay, now_ms + PROBE_INTERVAL_MS);
-        let fresh = Holder { relay, grace_ms: 0, members: 0, leaves_at_ms: None, heard: 0 };
+        let fresh = Holder { relay, grace_ms: 0, members: 0, leaves_at_ms: None, last_probe: 0 };
         let Some(holders) = &mut self.holders else { return false };
         let holder = holders.entry(connection_id.to_owned()).or_insert(fresh);
         let had_others = holder.members > 0;
@@ -220,7 +220,7 @@ impl Holders {
         let Some(holder) = self.known(connection_id).filter(|holder| !holder.has_left()) else { return false };
         let is_known = holder.leaves_at_ms.is_none() && holder.relay == relay && holder.hold() == *lease;
         (holder.relay, holder.grace_ms) = (relay, lease.grace_ms as u32);
-        (holder.leaves_at_ms, holder.heard) = (None, probes);
+        (holder.leaves_at_ms, holder.last_probe) = (None, probes);
         !is_known
     }
 
@@ -233,7 +233,7 @@ impl Holders {
         if holder.leaves_at_ms.is_some() {
             return None;
         }
-        (holder.leaves_at_ms, holder.heard) = (Some(leaves_at_ms), probes);
+        (holder.leaves_at_ms, holder.last_probe) = (Some(leaves_at_ms), probes);
         holder.grace_ms = lease.grace_ms as u32;
         let watch = self.watches.get_mut(&lease.relay)?;
         watch.due_ms = watch.due_ms.min(leaves_at_ms);
@@ -298,7 +298,7 @@ impl Holders {
         let missing: Option<HashSet<String>> = answer.map(|missing| missing.into_iter().collect());
         let mut verdict = Verdict::default();
         for (connection_id, holder) in self.holders.iter_mut().flatten().filter(|(_, holder)| holder.relay == *relay) {
-            if holder.heard < attempt && !holder.has_left() {
+            if holder.last_probe < attempt && !holder.has_left() {
                 let is_missing = missing.as_ref().map(|missing| missing.contains(connection_id));
                 holder.judge(connection_id, is_missing, silent_since_ms, now_ms, &mut verdict);
             }
@@ -385,9 +385,9 @@ impl Channel {
                 self.states.occupants.forget(relay);
             }
         }
-        if let Some(local_occupancy) = local_occupancy.filter(|local_occupancy| local_occupancy.here.is_empty()) {
+        if local_occupancy.is_some_and(|local_occupancy| local_occupancy.here.is_empty()) {
             self.feeds.doubt(relay);
-            self.leave_below(store, relay, attempt, &local_occupancy);
+            self.leave_below(store, relay, attempt);
         }
         self.settle(store, relay, attempt, answer.map(|answer| answer.missing), now_ms);
         let mut effects = self.states.holders.ask(&self.meta.address.channel, now_ms);

@@ -169,15 +169,9 @@ impl Channel {
     }
 
     /// A relay that others feed has nobody any more, and nobody has come since it was asked.
-    pub(in crate::channel) fn leave_below(
-        &mut self,
-        store: &mut impl Store,
-        relay: &RelayName,
-        attempt: u64,
-        local_occupancy: &LocalOccupancy,
-    ) {
+    pub(in crate::channel) fn leave_below(&mut self, store: &mut impl Store, relay: &RelayName, attempt: u64) {
         let is_gone = |(known, since): &(RelayName, u64)| known == relay && *since <= attempt;
-        if local_occupancy.here.is_empty() && self.states.occupants.below.iter().any(is_gone) {
+        if self.states.occupants.below.iter().any(is_gone) {
             // If this write fails it is asked again after the next waking, and gone then.
             let _ = store.remove_relay(relay, false);
             self.states.occupants.below.retain(|entry| !is_gone(entry));
