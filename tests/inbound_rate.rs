@@ -7,7 +7,7 @@ mod support {
     pub mod memory_store;
 }
 
-use courtside::auth::{Grant, Identity};
+use courtside::auth::{Ban, Grant, Identity};
 use courtside::error::Code;
 use courtside::limits::{ATTACH_FLOW, MESSAGE_FLOW, REFUSALS_WAITING_MAX};
 use courtside::model::Format;
@@ -184,6 +184,41 @@ fn what_is_said_again_after_a_resume_counts_once() {
     let told = settle(&mut relay, first, second_ms);
     assert_eq!(sums(&told), (all - 1, 1));
     assert_eq!(told.last().map(|(action, serial, _)| (*action, *serial)), Some((2, all - 1)));
+}
+
+/// Only what was taken in before is said again. A new message is none, though the relay owes an answer: it would pass
+/// slow mode and every rate, once for each reconnect.
+#[test]
+fn what_is_new_after_a_resume_counts() {
+    let ann = || Grant { basic: false, client_id: Identity::Named("ann".into()), ..grant() };
+    let open = |relay: &mut Relay, socket: u32, query: &[(String, String)]| {
+        relay.open(SocketId(socket), Opening::from_query(ann(), query, true), "connection1".to_owned(), NOW_MS)
+    };
+    let slow = || Ban { since_ms: NOW_MS, until_ms: None, interval_ms: Some(60_000), ..Ban::lifted("ann", None) };
+    let say = |channel: &str, serial: u64, id: Option<&str>| {
+        let message = json!({"data": "x", "id": id});
+        json!({"action": 15, "channel": channel, "msgSerial": serial, "messages": [message]}).to_string()
+    };
+    let (first, second) = (say("room", 2, None), say("hall", 3, Some("second")));
+    for (third, is_repeat) in [
+        (first.clone(), true),
+        (second.clone(), true),
+        (say("room", 3, Some("second")), false),
+        (say("hall", 4, Some("third")), false),
+        (say("hall", 3, Some("third")), false),
+        (say("hall", 1, None), false),
+    ] {
+        let mut relay = relay();
+        relay.ban(vec![slow()], NOW_MS);
+        let key = key(&frames(&open(&mut relay, 1, &[]), 1)[0]);
+        for said in [first.as_str(), &second, r#"{"action":5}"#] {
+            assert!(frames(&send(&mut relay, 1, said), 1).is_empty(), "it is taken in");
+        }
+        open(&mut relay, 2, &[("resume".to_owned(), key)]);
+        let told = frames(&send(&mut relay, 2, &third), 2);
+        assert_eq!(told.is_empty(), is_repeat, "{third} {told:?}");
+        assert!(told.iter().all(|told| told.contains("42911")), "{third} {told:?}");
+    }
 }
 
 /// Each waits behind the first, and has an error of its own.

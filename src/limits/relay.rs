@@ -55,6 +55,10 @@ pub const CONNECTION_STATE_TTL_MIN_MS: u64 = 10 * 1_000;
 /// early can still resume.
 pub const PARTED_CONNECTIONS_MAX: usize = 32_768;
 
+/// Publishes of those connections whose clients were not told of them and may say them again, uncounted: eight of each
+/// connection, or all that may wait of 26, in 2 MB. More are counted again.
+pub const PARTED_PUBLISHES_MAX: usize = 262_144;
+
 /// How long a relay takes a channel's last word for the present, of which who attaches hears what comes next. Then it
 /// asks, for all who attach meanwhile: of a thousand relays of a silent channel that is a hundred calls a second. The
 /// least that a log keeps is twelve times as long.

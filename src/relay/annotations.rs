@@ -1,6 +1,6 @@
 //! Annotations come in as messages do, and by the same way (protocol.md § 18).
 
-use super::publishing::Admitted;
+use super::publishing::{Admitted, Uttered};
 use super::{Relay, SocketId};
 use crate::auth::Operations;
 use crate::error::{Code, ErrorInfo};
@@ -12,10 +12,11 @@ use crate::rpc::{PublishKey, Submission};
 
 impl Relay {
     pub(super) fn annotate(&mut self, socket: SocketId, frame: AnnotationFrame) {
-        let said = (frame.msg_serial, frame.annotations.len());
+        let first = frame.annotations.first().and_then(|annotation| annotation.id.as_deref());
+        let said = Uttered::of(&frame.channel, frame.msg_serial, first, frame.annotations.len());
         self.take_in(socket, said, |relay| {
             let (channel, item) = relay.admit_annotation(socket, frame)?;
-            relay.admit_client(socket, &channel, said.1)?;
+            relay.admit_client(socket, &channel, said.messages)?;
             relay.admit_speech(socket, &channel, &item.publish.content)?;
             Ok((channel, item))
         });

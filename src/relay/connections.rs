@@ -1,8 +1,9 @@
 //! How connections begin and end (protocol.md §§ 4, 11.7).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::occupancy::admit_listener;
+use super::outbox::Digest;
 use super::record::{Record, Restored};
 use super::session::{Attach, Opening, Session};
 use super::sync::Of;
@@ -11,7 +12,7 @@ use super::{Effect, Relay, SocketId};
 use crate::auth::{Credentials, Grant, Identity, Operations};
 use crate::base::maps::HashMap;
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{CONNECTION_STATE_TTL_MS, PARTED_CONNECTIONS_MAX, TOKEN_RENEWAL_MARGIN_MS};
+use crate::limits::{CONNECTION_STATE_TTL_MS, PARTED_CONNECTIONS_MAX, PARTED_PUBLISHES_MAX, TOKEN_RENEWAL_MARGIN_MS};
 use crate::model::name::ChannelName;
 use crate::protocol::dialect::Dialect;
 use crate::protocol::outbound::Outbound;
@@ -27,6 +28,8 @@ pub struct Known {
     /// Whose clients have yet to say who they are.
     pub nobodys: BTreeSet<SocketId>,
     pub parted: HashMap<String, Parted>,
+    /// What those are owed, in all.
+    owed: usize,
 }
 
 /// A connection without a transport. It need not be known to be resumed: the key proves itself, and channels know the
@@ -36,8 +39,8 @@ pub struct Parted {
     pub until_ms: u64,
     pub generations: Generations,
     pub closed: bool,
-    /// Messages that were taken in and of which it was not told.
-    pub owed: usize,
+    /// What was taken in and of which it was not told.
+    pub owed: VecDeque<Digest>,
 }
 
 impl Known {
@@ -47,6 +50,31 @@ impl Known {
             true => self.nobodys.insert(socket),
             false => self.nobodys.remove(&socket),
         };
+    }
+
+    /// Remembers how a connection parted, if there is room.
+    fn part(&mut self, connection_id: String, mut parted: Parted) {
+        if self.parted.len() >= PARTED_CONNECTIONS_MAX {
+            return;
+        }
+        if self.owed + parted.owed.len() > PARTED_PUBLISHES_MAX {
+            parted.owed = VecDeque::new();
+        }
+        self.owed += parted.owed.len();
+        let before = self.parted.insert(connection_id, parted);
+        self.owed -= before.map_or(0, |before| before.owed.len());
+    }
+
+    pub fn take_parted(&mut self, connection_id: &str) -> Option<Parted> {
+        let parted = self.parted.remove(connection_id)?;
+        self.owed -= parted.owed.len();
+        Some(parted)
+    }
+
+    /// Longer than a connection may be resumed its end is known, for when it is asked for.
+    fn forget_parted(&mut self, now_ms: u64) {
+        self.parted.retain(|_, parted| parted.until_ms + CONNECTION_STATE_TTL_MS > now_ms);
+        self.owed = self.parted.values().map(|parted| parted.owed.len()).sum();
     }
 }
 
@@ -75,7 +103,7 @@ impl Relay {
         let mut attach = std::mem::take(&mut opening.attach);
         let mut session = Session::new(opening, key, generations, self.now_ms);
         session.void_at_ms = self.void_at_ms(&session.grant);
-        session.repeats = owed;
+        session.owed = owed;
         #[cfg(feature = "mqtt")]
         attach.extend(self.begin_mqtt(socket, &mut session));
         let connected = self.connected(&mut session, error.as_ref());
@@ -354,12 +382,9 @@ impl Relay {
         if self.known.connections.get(session.connection_id()) == Some(&socket) {
             self.known.connections.remove(session.connection_id());
             self.end_life(&session, closed);
-            if self.known.parted.len() < PARTED_CONNECTIONS_MAX {
-                let until_ms = self.now_ms + self.bounds.resume_ms;
-                let owed = session.outbox.messages();
-                let parted = Parted { until_ms, generations: session.generations, closed, owed };
-                self.known.parted.insert(session.key.connection_id, parted);
-            }
+            let until_ms = self.now_ms + self.bounds.resume_ms;
+            let parted = Parted { until_ms, generations: session.generations, closed, owed: session.unanswered() };
+            self.known.part(session.key.connection_id, parted);
         }
     }
 
@@ -371,8 +396,7 @@ impl Relay {
         if self.sessions_due_ms.is_none_or(|due_ms| due_ms > self.now_ms) {
             return;
         }
-        // Longer than the connection may be resumed, so that its end is still known when it is asked for.
-        self.known.parted.retain(|_, parted| parted.until_ms + CONNECTION_STATE_TTL_MS > self.now_ms);
+        self.known.forget_parted(self.now_ms);
         let sockets: Vec<SocketId> = self.sessions.keys().copied().collect();
         sockets.into_iter().for_each(|socket| self.tick_token(socket));
         self.end_silent();

@@ -1,6 +1,6 @@
 //! What clients do to objects comes in (protocol.md § 19).
 
-use super::publishing::Admitted;
+use super::publishing::{Admitted, Uttered};
 use super::{Relay, SocketId};
 use crate::auth::Operations;
 use crate::error::Code;
@@ -14,10 +14,11 @@ use crate::rpc::{PublishKey, Submission};
 impl Relay {
     pub(super) fn operate(&mut self, socket: SocketId, frame: ObjectFrame) {
         let messages = frame.operations.iter().map(|proposal| proposal.message.messages()).sum();
-        let said = (frame.msg_serial, messages);
+        let first = frame.operations.first().and_then(|proposal| proposal.message.id.as_deref());
+        let said = Uttered::of(&frame.channel, frame.msg_serial, first, messages);
         self.take_in(socket, said, |relay| {
             let (channel, item) = relay.admit_operations(socket, frame)?;
-            relay.admit_client(socket, &channel, said.1)?;
+            relay.admit_client(socket, &channel, said.messages)?;
             Ok((channel, item))
         });
     }

@@ -21,6 +21,9 @@ pub struct Outbox {
     refusals: usize,
 }
 
+/// What a publish is known by when it is said again: its channel, its number, its id, how many messages it has.
+pub type Digest = u64;
+
 /// Where the outcome of a publish is awaited. In the outbox of the same connection on another transport, only what has
 /// the same serial is the same publish.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -40,10 +43,10 @@ struct Owed {
 #[derive(Debug)]
 enum State {
     Open {
-        messages: usize,
+        digest: Digest,
     },
     Resolved {
-        messages: usize,
+        digest: Digest,
         outcome: Outcome,
     },
     /// Never taken in.
@@ -65,19 +68,18 @@ impl Outbox {
         self.refusals
     }
 
-    /// Messages that were taken in, and that a client which comes back sends again, since it was not told of them.
-    pub fn messages(&self) -> usize {
-        let messages = |owed: &Owed| match owed.state {
-            State::Open { messages } | State::Resolved { messages, .. } => messages,
-            State::Refused(_) => 0,
-        };
-        self.owed.iter().map(messages).sum()
+    /// Publishes that were taken in, and that a client which comes back sends again, since it was not told of them.
+    pub fn taken_in(&self) -> impl Iterator<Item = Digest> {
+        self.owed.iter().filter_map(|owed| match owed.state {
+            State::Open { digest } | State::Resolved { digest, .. } => Some(digest),
+            State::Refused(_) => None,
+        })
     }
 
     /// A publish was taken in and will get its outcome later.
-    pub fn expect(&mut self, msg_serial: u64, messages: usize) -> Place {
+    pub fn expect(&mut self, msg_serial: u64, digest: Digest) -> Place {
         let place = Place { number: self.left + self.owed.len() as u64, msg_serial };
-        self.owed.push_back(Owed { msg_serial, count: 1, state: State::Open { messages } });
+        self.owed.push_back(Owed { msg_serial, count: 1, state: State::Open { digest } });
         place
     }
 
@@ -86,9 +88,9 @@ impl Outbox {
         let index = place.number.checked_sub(self.left).map(|index| index as usize);
         let owed = index.and_then(|index| self.owed.get_mut(index));
         if let Some(owed) = owed.filter(|owed| owed.msg_serial == place.msg_serial)
-            && let State::Open { messages } = owed.state
+            && let State::Open { digest } = owed.state
         {
-            owed.state = State::Resolved { messages, outcome };
+            owed.state = State::Resolved { digest, outcome };
         }
     }
 
@@ -258,10 +260,10 @@ mod tests {
         let first = outbox.expect(0, 7);
         (1..50_000).for_each(|msg_serial| outbox.refuse(msg_serial, Code::PublishRateLimited.into()));
         outbox.refuse(50_000, Code::NotPermitted.into());
-        assert_eq!((outbox.len(), outbox.refusals(), outbox.messages()), (3, 2, 7));
+        assert_eq!((outbox.len(), outbox.refusals(), outbox.taken_in().collect()), (3, 2, vec![7]));
         outbox.resolve(first, accepted("a"));
         let frames = texts(&mut outbox);
         assert!(frames[1].starts_with(r#"{"action":2,"msgSerial":1,"count":49999,"error":{"code":42911"#));
-        assert_eq!((frames.len(), outbox.len(), outbox.refusals(), outbox.messages()), (3, 0, 0, 0));
+        assert_eq!((frames.len(), outbox.len(), outbox.refusals(), outbox.taken_in().count()), (3, 0, 0, 0));
     }
 }

@@ -6,7 +6,7 @@
 
 use super::attachment::Attachment;
 use super::publisher::Item;
-use super::publishing::Admitted;
+use super::publishing::{Admitted, Uttered};
 use super::session::Session;
 use super::{Effect, Relay, SocketId};
 use crate::auth::{Identity, Operations, Source};
@@ -20,7 +20,7 @@ use crate::rpc::{ConnectionOutcome, Lease, Probe, Probed, Publish, PublishKey, S
 
 impl Relay {
     pub(super) fn act(&mut self, socket: SocketId, frame: PublishFrame) {
-        let said = (frame.msg_serial, frame.messages.len());
+        let said = Uttered::of(&frame.channel, frame.msg_serial, None, frame.messages.len());
         self.take_in(socket, said, |relay| {
             let (channel, item) = relay.admit_presence(socket, frame)?;
             relay.admit_events(socket, &channel, item.publish.content.clients().count())?;

@@ -1,12 +1,14 @@
 //! Messages come in: checked here, ordered by their channel, acknowledged here (protocol.md § 5).
 
+use std::hash::BuildHasher;
+
 use super::calls::Pending;
-use super::outbox::{Outcome as Told, Place};
+use super::outbox::{Digest, Outcome as Told, Place};
 use super::publisher::{Failed, Item};
 use super::session::Session;
 use super::{Relay, SocketId, failure};
 use crate::auth::Operations;
-use crate::base::maps::HashSet;
+use crate::base::maps::{HashSet, Hashes};
 use crate::error::{Code, ErrorInfo};
 use crate::intake::operation::{self, By};
 use crate::intake::publish;
@@ -23,44 +25,62 @@ use crate::rpc::connection_key::Generations;
 use crate::rpc::{Answer, Outcome, Publish, PublishKey, Published, Request, Response, Standing, Submission};
 use crate::stats::Traffic;
 
+/// What a connection says in one frame.
+#[derive(Clone, Copy)]
+pub(super) struct Uttered {
+    msg_serial: u64,
+    pub(super) messages: usize,
+    digest: Digest,
+}
+
+impl Uttered {
+    /// The channel of a repeat does not take what has the number of an earlier publish and says something else, nor
+    /// twice what has the same id ([`PublishKey`]).
+    pub(super) fn of(channel: &str, msg_serial: u64, first_id: Option<&str>, messages: usize) -> Uttered {
+        Uttered { msg_serial, messages, digest: Hashes::default().hash_one((channel, msg_serial, first_id, messages)) }
+    }
+}
+
 /// What waits for a channel, or why it does not.
 pub(super) type Admitted = Result<(ChannelName, Item), ErrorInfo>;
 
 impl Relay {
     pub(super) fn publish(&mut self, socket: SocketId, frame: PublishFrame) {
-        let said = (frame.msg_serial, frame.messages.len());
+        let first = frame.messages.first().and_then(|message| message.id.as_deref());
+        let said = Uttered::of(&frame.channel, frame.msg_serial, first, frame.messages.len());
         self.take_in(socket, said, |relay| {
             let (channel, item) = relay.admit_publish(socket, frame)?;
-            relay.admit_client(socket, &channel, said.1)?;
+            relay.admit_client(socket, &channel, said.messages)?;
             relay.admit_speech(socket, &channel, &item.publish.content)?;
             Ok((channel, item))
         });
     }
 
-    /// Takes in what a connection says, by its number and how many messages it has, or refuses it, in its turn; the
-    /// connection goes on.
-    pub(super) fn take_in(
-        &mut self,
-        socket: SocketId,
-        (msg_serial, messages): (u64, usize),
-        admit: impl FnOnce(&mut Relay) -> Admitted,
-    ) {
-        if let Err(error) = self.admit_rate(socket) {
-            return self.refuse(socket, msg_serial, error);
-        }
-        match admit(self) {
+    /// Takes in what a connection says, or refuses it, in its turn; the connection goes on. What it says again after a
+    /// resume counts nowhere.
+    pub(super) fn take_in(&mut self, socket: SocketId, said: Uttered, admit: impl FnOnce(&mut Relay) -> Admitted) {
+        self.find_repeat(socket, said);
+        match self.admit_rate(socket).and_then(|()| admit(self)) {
             Ok((channel, item)) => {
-                self.count_said(socket, messages);
-                let place = self.expect(socket, msg_serial, messages);
+                self.count_said(socket, said.messages);
+                let place = self.expect(socket, said);
                 self.enqueue(channel, Item { place, ..item });
             }
             Err(error) => {
                 if !error.is(Code::PublishRateLimited) {
                     self.count_said(socket, 1);
                 }
-                self.refuse(socket, msg_serial, error);
+                self.refuse(socket, said.msg_serial, error);
             }
         }
+        self.sessions.get_mut(&socket).into_iter().for_each(|session| session.repeats = 0);
+    }
+
+    /// Clients say again in order what they were not told of, so it is the first as a rule.
+    fn find_repeat(&mut self, socket: SocketId, said: Uttered) {
+        let Some(session) = self.sessions.get_mut(&socket) else { return };
+        let at = session.owed.iter().position(|digest| *digest == said.digest);
+        session.repeats = at.and_then(|at| session.owed.remove(at)).map_or(0, |_| said.messages.max(1));
     }
 
     /// Fails with 42911 when a connection has said so much that it may say no more now. What is refused so does not
@@ -79,9 +99,7 @@ impl Relay {
 
     fn count_said(&mut self, socket: SocketId, messages: usize) {
         let Some(session) = self.sessions.get_mut(&socket) else { return };
-        let repeated = session.repeats.min(messages);
-        session.repeats -= repeated;
-        session.said.add(messages - repeated, self.bounds.messages, self.now_ms);
+        session.said.add(messages.saturating_sub(session.repeats), self.bounds.messages, self.now_ms);
     }
 
     /// Adds to what waits for its channel, and sends it if nothing is in flight.
@@ -304,10 +322,10 @@ impl Relay {
         self.sessions.get_mut(&item.socket).filter(|session| session.connection_id() == item.connection_id)
     }
 
-    fn expect(&mut self, socket: SocketId, msg_serial: u64, messages: usize) -> Option<Place> {
+    fn expect(&mut self, socket: SocketId, said: Uttered) -> Option<Place> {
         let session = self.sessions.get_mut(&socket)?;
         let was_idle = session.outbox.is_empty();
-        let place = session.outbox.expect(msg_serial, messages);
+        let place = session.outbox.expect(said.msg_serial, said.digest);
         if was_idle {
             self.touch(socket);
         }

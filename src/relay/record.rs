@@ -6,6 +6,7 @@
 
 mod earlier;
 
+use std::collections::VecDeque;
 use std::num::NonZeroU64;
 use std::rc::Rc;
 
@@ -268,6 +269,7 @@ impl Record {
             debt: Debt::default(),
             said: Debt::default(),
             attaches: Debt::default(),
+            owed: VecDeque::new(),
             repeats: 0,
             unheard: 0,
             answered: 0,

@@ -3,6 +3,7 @@
 //! What a rebuilt object must know of it is a [`Record`](super::record::Record) that the runtime keeps with the socket:
 //! memory that lives exactly as long as the socket does, so that hardly anything needs to be stored.
 
+use std::collections::VecDeque;
 use std::num::NonZeroU64;
 use std::rc::Rc;
 
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::attachment::Attachment;
 use super::bounds::Bounds;
-use super::outbox::Outbox;
+use super::outbox::{Digest, Outbox};
 use crate::auth::Grant;
 use crate::base::maps::SortedMap;
 use crate::base::rate::Debt;
@@ -18,7 +19,7 @@ use crate::error::{Code, ErrorInfo};
 use crate::filter;
 use crate::limits::{
     FRAME_MAX_BYTES, GRACE_MAX_MS, GRACE_MIN_MS, GRACE_MS, HEARTBEAT_INTERVAL_MAX_MS, HEARTBEAT_INTERVAL_MIN_MS,
-    HEARTBEAT_INTERVAL_MS, MESSAGE_MAX_BYTES, OBJECTS_GRACE_MS, TOKEN_RENEWAL_MARGIN_MS,
+    HEARTBEAT_INTERVAL_MS, MESSAGE_MAX_BYTES, OBJECTS_GRACE_MS, TOKEN_RENEWAL_MARGIN_MS, UNACKNOWLEDGED_MAX,
 };
 use crate::model::Format;
 use crate::model::message::Params;
@@ -208,7 +209,9 @@ pub struct Session {
     pub said: Debt,
     /// How often it attached lately.
     pub attaches: Debt,
-    /// Messages that it may say again, uncounted: it resumed and was not told of them.
+    /// Publishes that it may say again, uncounted: it resumed and was not told of them.
+    pub owed: VecDeque<Digest>,
+    /// Messages of what it says just now, if that is one of those.
     pub repeats: usize,
     /// Bytes of deliveries since its client was heard, and bytes of answers.
     pub unheard: u32,
@@ -278,6 +281,7 @@ impl Session {
             debt: Debt::default(),
             said: Debt::default(),
             attaches: Debt::default(),
+            owed: VecDeque::new(),
             repeats: 0,
             unheard: 0,
             answered: 0,
@@ -370,6 +374,11 @@ impl Session {
             || !self.outbox.is_empty()
             || self.door.as_ref().is_some_and(|door| door.is_busy())
             || self.attachments.values().any(Attachment::is_busy)
+    }
+
+    /// What it was not told of, if its transport is lost now.
+    pub fn unanswered(&self) -> VecDeque<Digest> {
+        self.outbox.taken_in().chain(self.owed.iter().copied()).take(UNACKNOWLEDGED_MAX).collect()
     }
 
     pub fn mark(&self) -> Mark {

@@ -4,6 +4,9 @@
 //! it, as browsers with version 2 of the protocol do, proposes a transport beside the one that it has, and goes on with
 //! both until it says by which. Then the old one ends, as in a resume, and the client attaches again by the new one.
 
+use std::collections::VecDeque;
+
+use super::outbox::Digest;
 use super::session::{Opening, Session, Takeover};
 use super::{Effect, Relay, SocketId};
 use crate::error::{Code, ErrorInfo};
@@ -13,13 +16,13 @@ use crate::rpc::connection_key::{ConnectionKey, Generations, TakeoverKind};
 pub struct Beginning {
     pub connection_id: String,
     pub generations: Generations,
-    /// How many messages it will say again.
-    pub owed: usize,
+    /// What it will say again.
+    pub owed: VecDeque<Digest>,
 }
 
 impl Beginning {
     pub fn anew(connection_id: String) -> Beginning {
-        Beginning { connection_id, generations: Generations::FIRST, owed: 0 }
+        Beginning { connection_id, generations: Generations::FIRST, owed: VecDeque::new() }
     }
 }
 
@@ -72,7 +75,7 @@ impl Relay {
             Some(parted) => parted.generations,
             None => Generations { current: key.generation, before: None, last: key.generation },
         };
-        let owed = self.known.parted.remove(&key.connection_id).map_or(0, |parted| parted.owed);
+        let owed = self.known.take_parted(&key.connection_id).map(|parted| parted.owed).unwrap_or_default();
         let generations = before.taken_over(key.generation, kind);
         Ok(Beginning { connection_id: key.connection_id, generations, owed })
     }
@@ -108,7 +111,7 @@ impl Relay {
         let (socket, key) = self.upgraded(key, opening)?;
         let generations = self.sessions.get_mut(&socket).map(|session| session.generations.proposed());
         let generations = generations.unwrap_or(Generations::FIRST);
-        Ok(Beginning { connection_id: key.connection_id, generations, owed: 0 })
+        Ok(Beginning { connection_id: key.connection_id, generations, owed: VecDeque::new() })
     }
 
     /// The transport with this key that is proposed and not used yet. Only where there may be one it is looked for.
@@ -142,7 +145,7 @@ impl Relay {
         if let Some(held) = self.known.connections.get(&connection_id).copied() {
             self.disconnect(held, &Code::Superseded.into());
         }
-        self.known.parted.remove(&connection_id);
+        self.known.take_parted(&connection_id);
         if let Some(session) = self.sessions.get_mut(&socket) {
             session.generations.last = replaced.last;
         }
