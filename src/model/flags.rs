@@ -33,6 +33,11 @@ impl Modes {
             | Modes::ANNOTATION_PUBLISH.0,
     );
 
+    /// What a client is told.
+    pub const TOLD: Modes = Modes(
+        Modes::SUBSCRIBE.0 | Modes::PRESENCE_SUBSCRIBE.0 | Modes::ANNOTATION_SUBSCRIBE.0 | Modes::OBJECT_SUBSCRIBE.0,
+    );
+
     /// Each by its name, and one by its newer name, too.
     const NAMED: [(&str, Modes); 9] = [
         ("presence", Modes::PRESENCE),

@@ -213,6 +213,15 @@ impl Attachment {
         !self.is_live() || self.syncs != Each::default()
     }
 
+    /// Whether it was told that it is attached.
+    pub fn is_announced(&self) -> bool {
+        match &self.state {
+            State::Waiting(_) => false,
+            State::Reading { replay, .. } | State::Behind { replay, .. } => replay.announced,
+            State::Live { .. } => true,
+        }
+    }
+
     pub fn is_live(&self) -> bool {
         matches!(self.state, State::Live { .. })
     }

@@ -270,6 +270,7 @@ impl Relay {
         if let Some(attachment) = self.attachment(socket, name) {
             attachment.state = State::Live { after };
             attachment.fell_behind = false;
+            attachment.goes_on = None;
             let awaited = std::mem::take(&mut attachment.awaits_sync);
             self.sync_awaited(socket, name, awaited, members);
         }
@@ -318,6 +319,34 @@ impl Relay {
     pub(super) fn announce_progress(&mut self, socket: SocketId, name: &ChannelName, epoch: &str, position: Position) {
         let what = Announcement { epoch, position, flags: RESUMED, error: None, members: 0 };
         self.announce(socket, name, &what);
+    }
+
+    /// What each attachment is told that was said to be attached.
+    pub(super) fn told(&self, socket: SocketId) -> BTreeMap<ChannelName, Modes> {
+        let Some(session) = self.sessions.get(&socket) else { return BTreeMap::new() };
+        let modes = |(name, attachment): (&ChannelName, &Attachment)| {
+            let operations = session.grant.capability.operations(name);
+            attachment.is_announced().then(|| (name.clone(), attachment.granted(operations).intersection(Modes::TOLD)))
+        };
+        session.attachments.iter().filter_map(modes).collect()
+    }
+
+    /// Those who are told more than before missed what there was of it, and lack what it came to: says so, and begins
+    /// with that anew.
+    pub(super) fn announce_regained(&mut self, socket: SocketId, before: &BTreeMap<ChannelName, Modes>) {
+        let error = Code::ContinuityUnknown.because("the capability did not allow to be told of what happened before");
+        for (name, now) in self.told(socket) {
+            if before.get(&name).is_none_or(|before| before.contains(now)) {
+                continue;
+            }
+            let after = match self.attachment(socket, &name).map(|attachment| &attachment.state) {
+                Some(State::Live { after }) => *after,
+                _ => Position::ZERO,
+            };
+            let Some(feed) = self.feeds.get(&name.owner()) else { continue };
+            let (epoch, Some(position)) = (feed.epoch().to_owned(), feed.position().max(Some(after))) else { continue };
+            self.announce_live(socket, &name, &epoch, position, 0, Some(&error));
+        }
     }
 
     /// The log no longer has what lies before `prior`: say so to everyone on the channel who doesn't have it, and go on

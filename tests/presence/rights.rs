@@ -2,7 +2,7 @@
 
 use courtside::auth::{Capability, Identity};
 use courtside::limits::{GHOST_MAX_MS, PUBLISH_TRY_MS, SYNC_TURN_MS};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::world::{Client, World};
 
@@ -198,4 +198,31 @@ fn who_may_not_be_told_any_more_gets_no_more_of_the_set() {
     let whole: usize =
         syncs(&mut world, clients[1]).iter().map(|sync| sync["presence"].as_array().unwrap().len()).sum();
     assert_eq!(whole, 5, "others get it all");
+}
+
+/// Nobody tells it what happened meanwhile: it must not take for whole what it has.
+#[test]
+fn who_may_be_told_more_than_before_hears_that_it_missed_something_and_gets_the_set_anew() {
+    let (mut world, bot, _) = member("*", &["ann", "bob"]);
+    let narrow = Capability::parse(r#"{"room": ["publish"]}"#).unwrap();
+    let late = world.open(0, Identity::Named("late".into()), narrow, &[]);
+    let early = world.connect(0, "early");
+    [early, late].into_iter().for_each(|client| world.attach(client));
+    world.authorize(early, &["publish"], "early");
+    world.act(bot, 2, 3, json!({"clientId": "ann"}));
+    for (client, name) in [(early, "early"), (late, "late")] {
+        world.take(client);
+        world.authorize(client, &["publish", "subscribe"], name);
+        let frames = world.take(client);
+        let [connected, attached, sync @ ..] = &frames[..] else { panic!("{frames:?}") };
+        assert_eq!((&connected["action"], &attached["action"]), (&json!(4), &json!(11)));
+        let (has_presence, resumed, modes) = (1, 1 << 2, 0b1110 << 16);
+        let flags = attached["flags"].as_u64().unwrap();
+        assert_eq!(flags & (has_presence | resumed | modes), has_presence | 0b1110 << 16, "{attached}");
+        assert_eq!(attached["error"]["code"], 90003, "{attached}");
+        let present: Vec<&Value> = sync.iter().flat_map(|page| page["presence"].as_array().unwrap()).collect();
+        assert_eq!(present.iter().map(|member| &member["clientId"]).collect::<Vec<_>>(), ["bob"], "{name}");
+        world.authorize(client, &["presence", "subscribe"], name);
+        assert!(world.take(client).iter().all(|frame| frame["action"] == 4), "that is nothing to be told");
+    }
 }
