@@ -18,6 +18,7 @@ use courtside::limits::WATCH_PAUSE_MS;
 use courtside::model::Format;
 use courtside::object::{self, Question};
 use courtside::protocol::Encoded;
+use courtside::relay::bounds::Bounds;
 use courtside::relay::session::Opening;
 use courtside::rpc::{Answer, AppRequest, AppResponse, RelayName, Ticket, Watched, Watching};
 use serde_json::{Value, json};
@@ -170,6 +171,18 @@ fn who_waits_for_the_app_comes_in_before_who_comes_later_and_need_not_wait() {
         scene.unanswered();
     }
     assert_eq!((scene.heard(2), scene.heard(3)), ((vec![CONNECTED], false), (vec![CONNECTED], false)), "once");
+}
+
+/// They would come in together, and then they could not.
+#[test]
+fn no_more_wait_for_the_app_than_may_come_in_within_a_second() {
+    let mut scene = Scene::of_a_plain_key();
+    scene.host.set_bounds(Bounds { connects_per_second: 2, ..Bounds::default() });
+    (1..=3).for_each(|link| scene.connect(link, "ann", true));
+    assert_eq!([1, 2, 3].map(|link| scene.heard(link)), [(vec![], false), (vec![], false), (vec![], true)]);
+    let ticket = scene.asked().unwrap();
+    scene.answered(ticket, watching("bob"));
+    assert_eq!([1, 2].map(|link| scene.heard(link).0), [vec![CONNECTED], vec![CONNECTED]]);
 }
 
 /// Its memory held that the app was to be asked again.

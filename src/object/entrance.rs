@@ -58,17 +58,25 @@ impl<S: Store + RelayStore> Host<S> {
         Ok(Some(AppCall { request: AppRequest::Watch(relay), app: app.clone() }))
     }
 
-    /// Once the app has answered, which is asked once for all who come meanwhile.
+    /// Once the app has answered, which is asked once for all who come meanwhile: as many as may come in together then.
     fn enter_later(&mut self, entrant: Entrant, call: AppCall) {
+        let room = self.settings.bounds.connects_per_second as usize;
         match self.entrants() {
+            Some(entrants) if entrants.len() >= room => {
+                self.reply(entrant.caller, Reply::Refused(Refusal::Busy { for_ms: 1_000 }));
+            }
             Some(entrants) => entrants.push(entrant),
             None => self.ask_app(Asked::Enter(vec![entrant]), call),
         }
     }
 
     /// Those who wait for the app and need not wait any more come in before who came later: of the connections that
-    /// a client begins, the last to come in is the one that stays.
+    /// a client begins, the last to come in is the one that stays. What each waits for is looked at once, until there
+    /// is news of it.
     fn enter_before(&mut self) {
+        if !std::mem::take(&mut self.has_news_of_app) {
+            return;
+        }
         for entrant in self.entrants().map(std::mem::take).unwrap_or_default() {
             let must_wait = !matches!(self.knock(&entrant.entrance), Ok(None));
             match self.entrants().filter(|_| must_wait) {

@@ -47,6 +47,8 @@ pub struct Host<S> {
     pub(super) read_at_ms: Option<u64>,
     /// The app has not told this relay whom it keeps out: when to ask it again.
     pub(super) watch_at_ms: Option<u64>,
+    /// Those who wait for the app need perhaps not wait any more.
+    pub(super) has_news_of_app: bool,
     /// The relays that it fed are known again. Before, it can't say whether anybody listens.
     pub(super) leads: bool,
     /// Whether the sessions that are stored were found.
@@ -123,6 +125,7 @@ impl<S: Store + RelayStore> Host<S> {
             channel: None,
             read_at_ms: None,
             watch_at_ms: None,
+            has_news_of_app: false,
             leads: class == Class::Channel,
             has_kept: false,
             waiting: HashMap::default(),
@@ -214,6 +217,7 @@ impl<S: Store + RelayStore> Host<S> {
             Input::SendAway { one_in } => self.relay_does(|relay, now_ms| relay.send_away(one_in, now_ms)),
             Input::Reconfigure { apps, before } => {
                 self.settings.apps = apps;
+                self.has_news_of_app = true;
                 self.send_back_entrants(before.as_deref());
                 self.reconfigure(before.as_deref());
                 self.refresh_rules();

@@ -48,6 +48,7 @@ impl<S: Store + RelayStore> Host<S> {
 
     pub(super) fn watch_later(&mut self) {
         self.watch_at_ms = Some(self.now_ms + WATCH_PAUSE_MS);
+        self.has_news_of_app = true;
     }
 
     /// After a loss of memory: what is stored says whether the app knows this relay.
@@ -92,6 +93,7 @@ impl<S: Store + RelayStore> Host<S> {
         }
         self.store.begin_watch(&watching)?;
         self.watch_at_ms = None;
+        self.has_news_of_app = true;
         // It may have changed while nobody was here, and the core is that of before.
         if let Some(config) = &watching.watched.config {
             self.configured_anew(config);
@@ -182,6 +184,7 @@ impl<S: Store + RelayStore> Host<S> {
     /// What cannot be read changes nothing here: whoever comes in next is told of it.
     fn configured_anew(&mut self, config: &str) {
         let Ok(app) = app::configuration(config) else { return };
+        self.has_news_of_app = true;
         self.relay_does(|relay, now_ms| {
             let before = relay.app();
             relay.reconfigure(Some(&*before), Rc::new(app), now_ms)
