@@ -3,29 +3,37 @@
 #[allow(dead_code, reason = "other tests need more of the bench")]
 mod support {
     pub mod bench;
+    pub mod disk;
     pub mod grant;
+    pub mod host;
     pub mod memory_store;
+    pub mod random;
 }
 
 use std::collections::BTreeMap;
 
 use courtside::auth::{Capability, Grant};
+use courtside::error::Code;
 use courtside::limits::{
     ATTACHMENTS_MAX_BYTES, CAPABILITY_MAX_BYTES, CHANNELS_PER_CONNECTION_MAX, SESSION_RECORD_MAX_BYTES,
 };
 use courtside::model::Format;
 use courtside::model::name::ChannelName;
 use courtside::model::serial::Position;
+use courtside::object::{self, Question};
 use courtside::protocol::Encoded;
 use courtside::relay::bounds::Bounds;
 use courtside::relay::record::RowId;
 use courtside::relay::session::Opening;
 use courtside::relay::{Effect, Relay, SocketId};
-use courtside::rpc::{Delivered, Delivery};
+use courtside::rpc::{Delivered, Delivery, RelayName};
 use serde_json::{Value, json};
 
 use support::bench::*;
+use support::disk::Disk;
 use support::grant::grant;
+use support::host::{Host, Input, LinkId, Output};
+use support::random::Random;
 
 /// A relay, and what would outlive its memory.
 struct Object {
@@ -195,6 +203,36 @@ fn rows_that_are_nobodys_go_and_who_lacks_one_is_told_to_come_back() {
     object.forget();
     assert_eq!(object.records.keys().collect::<Vec<_>>(), [&SocketId(3)]);
     assert!(object.rows.keys().all(|id| id.socket == SocketId(3)) && !object.rows.is_empty());
+}
+
+/// A row has the number of one that went before. If neither the one goes nor the other is written, who was there would
+/// be brought back to the other's channel.
+#[test]
+fn who_cannot_be_stored_comes_back() {
+    let mut host = Host::new(RelayName::shard(app().id(), 0), app(), None, Disk::new(Random::new(0)));
+    let mut turn = |input: Input, failures: u64| {
+        host.disk_mut().failures = failures;
+        host.turn(input, NOW_MS);
+        host.disk_mut().sync();
+        host.synced();
+        host.release().into_iter().map(|(_, output)| output).collect::<Vec<Output>>()
+    };
+    let opening = Opening::from_query(grant(), &[], true);
+    let asked = turn(Input::Open { link: LinkId(1), mode: None, opening, fresh_id: "connection".into() }, 0);
+    let ticket = asked.iter().find_map(|output| match output {
+        Output::Ask(Question::App { ticket, .. }) => Some(*ticket),
+        _ => None,
+    });
+    let answer = Err(Code::TimedOut.into());
+    turn(Input::Object(object::Input::AppAnswered { ticket: ticket.expect("it asks"), answer }), 0);
+    let mut say = |action: u8, index: usize, failures: u64| {
+        let frame = json!({"action": action, "channel": name(index, 2_000)}).to_string().into_bytes();
+        let outputs = turn(Input::Frame { link: LinkId(1), bytes: frame, format: Format::Json }, failures);
+        outputs.iter().any(|output| matches!(output, Output::Close { .. }))
+    };
+    assert!((0..20).all(|index| !say(10, index, 0)), "it is stored");
+    assert!(!say(12, 10, 1_000), "what stays of it is nobody's");
+    assert!(say(10, 20, 1_000));
 }
 
 /// They are in memory, of connections over HTTP too, which store nothing.

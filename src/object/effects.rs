@@ -39,8 +39,9 @@ impl<S: Store + RelayStore> Host<S> {
         match effect {
             relay::Effect::Send { sockets, frame } => self.send(sockets, frame),
             relay::Effect::Rows(rows) => {
-                // A socket whose row is missing when the object is built again is closed, and its client resumes.
-                let _ = self.store.change_rows(&rows);
+                if self.store.change_rows(&rows).is_err() {
+                    self.relay_does(|relay, now_ms| relay.not_written(&rows, now_ms));
+                }
             }
             #[cfg(feature = "mqtt")]
             relay::Effect::Kept(kept) => {

@@ -124,6 +124,18 @@ impl Relay {
         }
     }
 
+    /// These could not be written: in their place may stand what another attachment asked for that had the number
+    /// before, and a rebuilt object would take it for theirs. Their clients come back.
+    pub fn not_written(&mut self, rows: &[(RowId, Option<Vec<u8>>)], now_ms: u64) -> Vec<Effect> {
+        self.now_ms = now_ms;
+        let error = Code::Disconnected.because("the server could not store this connection; reconnect and resume");
+        let mut sockets: Vec<SocketId> =
+            rows.iter().filter(|(_, row)| row.is_some()).map(|(id, _)| id.socket).collect();
+        sockets.dedup();
+        sockets.into_iter().for_each(|socket| self.disconnect(socket, &error));
+        self.finish()
+    }
+
     /// What changed of rows.
     pub(super) fn take_row_changes(&mut self) -> Option<Effect> {
         let changes = std::mem::take(&mut self.rows.changes);
