@@ -7,7 +7,7 @@ mod support {
     pub mod memory_store;
 }
 
-use courtside::auth::{Ban, Grant, Identity};
+use courtside::auth::{Ban, Capability, Grant, Identity, KeyName, TokenRequest};
 use courtside::error::Code;
 use courtside::limits::{ATTACH_FLOW, MESSAGE_FLOW, REFUSALS_WAITING_MAX};
 use courtside::model::Format;
@@ -264,4 +264,34 @@ fn a_connection_that_attaches_in_a_loop_is_slowed_down_and_goes_on() {
     let told: Vec<_> = (0..2 * ATTACH_FLOW.per_second).map(|_| attach(&mut relay, second)).collect();
     let refused = told.iter().filter(|told| **told == Some((Some(13), Some(42910)))).count() as u64;
     assert_eq!(refused, ATTACH_FLOW.per_second, "{told:?}");
+}
+
+/// To say who is there makes the channel read its members, page after page.
+#[test]
+fn a_connection_that_asks_for_members_in_a_loop_is_slowed_down_as_one_that_attaches() {
+    let mut relay = relay();
+    connect(&mut relay, 1);
+    let (ticket, _) = call(&send(&mut relay, 1, r#"{"action":10,"channel":"room"}"#));
+    relay.answered(ticket, subscribed(5_000), NOW_MS);
+    let sync = |relay: &mut Relay| frames(&send(relay, 1, r#"{"action":16,"channel":"room"}"#), 1).concat();
+    assert!((1..ATTACH_FLOW.burst).all(|_| sync(&mut relay).contains(r#""action":16"#)));
+    let told = sync(&mut relay);
+    assert!(told.contains(r#""action":13"#) && told.contains("42910"), "{told}");
+}
+
+/// A token makes the relay look at all channels of its connection.
+#[test]
+fn a_connection_that_brings_tokens_in_a_loop_is_told_to_come_back() {
+    let key = KeyName::parse("demo.key").unwrap();
+    let request = TokenRequest::from_value(&json!({"keyName": key})).unwrap();
+    let authority = Grant::of_key(key.clone(), Capability::full());
+    let token = request.approve(&key, Some(&app()), Some(&authority), NOW_MS).unwrap().issue([7; 8]).token;
+    let auth = json!({"action": 17, "auth": {"accessToken": token}}).to_string();
+    let mut relay = relay();
+    connect(&mut relay, 1);
+    for _ in 0..ATTACH_FLOW.burst {
+        assert!(frames(&send(&mut relay, 1, &auth), 1).concat().contains(r#""action":4"#));
+    }
+    let told = frames(&send(&mut relay, 1, &auth), 1).concat();
+    assert!(told.contains(r#""action":6"#) && told.contains("42910"), "{told}");
 }

@@ -15,7 +15,8 @@ pub const CHANNELS_PER_CONNECTION_MAX: usize = 200;
 pub const SESSION_RECORD_MAX_BYTES: usize = 16_000;
 
 /// How often one connection may attach: twice all its channels at once, then five a second. A client whose channel
-/// fails on each message attaches again at once; told that it is detached, SDKs wait 15 s.
+/// fails on each message attaches again at once; told that it is detached, SDKs wait 15 s. A SYNC counts as an ATTACH,
+/// as does an AUTH, and each attachment that begins anew by it.
 pub const ATTACH_FLOW: Flow = Flow { burst: 2 * CHANNELS_PER_CONNECTION_MAX as u64, per_second: 5 };
 
 /// Parameters of a frame: SDKs send six at most.

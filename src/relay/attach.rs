@@ -34,18 +34,28 @@ impl Relay {
     }
 
     /// Fails with 42910 when the connection, or its client, attaches too often.
-    fn admit_rate_of_attaches(&mut self, socket: SocketId, name: &ChannelName) -> Result<(), ErrorInfo> {
-        let Some(session) = self.sessions.get(&socket) else { return Ok(()) };
-        let wait_ms = session.attaches.wait_ms(ATTACH_FLOW, self.now_ms);
-        if wait_ms > 0 {
-            let text = format!("this connection attaches too often; try again in {wait_ms} ms");
-            return Err(Code::RateLimited.because(text));
-        }
+    pub(super) fn admit_rate_of_attaches(&mut self, socket: SocketId, name: &ChannelName) -> Result<(), ErrorInfo> {
+        self.admit_again(socket, "attaches")?;
         self.admit_attach(socket, name)?;
-        if let Some(session) = self.sessions.get_mut(&socket) {
-            session.attaches.add(1, ATTACH_FLOW, self.now_ms);
-        }
+        self.count_attaches(socket, 1);
         Ok(())
+    }
+
+    /// Fails with 42910 when the connection has begun attachments too often to begin any now.
+    pub(super) fn admit_again(&self, socket: SocketId, does: &str) -> Result<(), ErrorInfo> {
+        match self.sessions.get(&socket).map_or(0, |session| session.attaches.wait_ms(ATTACH_FLOW, self.now_ms)) {
+            0 => Ok(()),
+            wait_ms => {
+                let text = format!("this connection {does} too often; try again in {wait_ms} ms");
+                Err(Code::RateLimited.because(text))
+            }
+        }
+    }
+
+    pub(super) fn count_attaches(&mut self, socket: SocketId, attaches: usize) {
+        if let Some(session) = self.sessions.get_mut(&socket) {
+            session.attaches.add(attaches, ATTACH_FLOW, self.now_ms);
+        }
     }
 
     /// For its client the channel has failed, whatever it was before.

@@ -283,8 +283,12 @@ impl Relay {
         self.effects.push(Effect::Close { socket });
     }
 
-    /// AUTH: another token for a connection that goes on.
+    /// AUTH: another token for a connection that goes on. All its attachments are looked at.
     pub(super) fn renew(&mut self, socket: SocketId, token: &str) {
+        if let Err(error) = self.admit_again(socket, "brings tokens") {
+            return self.disconnect(socket, &error);
+        }
+        self.count_attaches(socket, 1);
         let Some(session) = self.sessions.get(&socket) else { return };
         let client_id = session.grant.client_id.name().map(str::to_owned);
         let verified = Credentials::renewed(token, client_id.as_deref())

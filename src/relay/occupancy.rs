@@ -34,6 +34,24 @@ pub struct Reports {
     told: Option<Occupancy>,
 }
 
+/// A connection on a channel, by all names of that.
+#[derive(Clone, Copy, Default)]
+struct Reader {
+    modes: Modes,
+    listens: bool,
+}
+
+impl Reader {
+    fn and(self, other: Reader) -> Reader {
+        Reader { modes: self.modes.union(other.modes), listens: self.listens || other.listens }
+    }
+}
+
+fn reader(session: &Session, name: &ChannelName, attachment: &Attachment) -> Reader {
+    let modes = attachment.granted(session.grant.capability.operations(name));
+    Reader { modes, listens: attachment.params.occupancy().is_some() }
+}
+
 impl Reports {
     /// The channel knows all of this.
     pub fn known(&mut self) -> LocalOccupancy {
@@ -73,13 +91,13 @@ impl Relay {
     /// Counts a connection on a channel (1), or no longer (-1): before and after anything changes that it counts by.
     pub(super) fn count(&mut self, socket: SocketId, owner: &ChannelName, change: i32) {
         let Some(session) = self.sessions.get(&socket) else { return };
-        let (mut is_there, mut listens, mut modes) = (false, false, Modes::NONE);
-        for (name, attachment) in session.attachments.iter().filter(|(name, _)| name.is_of(owner)) {
-            let granted = attachment.granted(session.grant.capability.operations(name));
-            (is_there, modes) = (true, modes.union(granted));
-            listens |= attachment.params.occupancy().is_some();
-        }
-        let Some(feed) = self.feeds.get_mut(owner).filter(|_| is_there) else { return };
+        let of_owner = session.attachments.iter().filter(|(name, _)| name.is_of(owner));
+        let reader = of_owner.map(|(name, attachment)| reader(session, name, attachment)).reduce(Reader::and);
+        reader.into_iter().for_each(|reader| self.count_reader(owner, reader, change));
+    }
+
+    fn count_reader(&mut self, owner: &ChannelName, Reader { modes, listens }: Reader, change: i32) {
+        let Some(feed) = self.feeds.get_mut(owner) else { return };
         let local_occupancy = &mut feed.reports.local_occupancy;
         local_occupancy.here.count(modes, change);
         local_occupancy.listeners = local_occupancy.listeners.saturating_add_signed(if listens { change } else { 0 });
@@ -88,13 +106,12 @@ impl Relay {
     /// The same on all its channels.
     pub(super) fn count_all(&mut self, socket: SocketId, change: i32) {
         let Some(session) = self.sessions.get(&socket) else { return };
-        let mut owners: Vec<ChannelName> = Vec::new();
-        for name in session.attachments.keys() {
-            if !owners.iter().any(|owner| name.is_of(owner)) {
-                owners.push(name.owner());
-            }
+        let mut readers: BTreeMap<ChannelName, Reader> = BTreeMap::new();
+        for (name, attachment) in session.attachments.iter() {
+            let known = readers.entry(name.owner()).or_default();
+            *known = known.and(reader(session, name, attachment));
         }
-        owners.iter().for_each(|owner| self.count(socket, owner, change));
+        readers.into_iter().for_each(|(owner, reader)| self.count_reader(&owner, reader, change));
     }
 
     /// Says whom it has, now or when it is due.

@@ -345,6 +345,7 @@ impl Relay {
             };
             let Some(feed) = self.feeds.get(&name.owner()) else { continue };
             let (epoch, Some(position)) = (feed.epoch().to_owned(), feed.position().max(Some(after))) else { continue };
+            self.count_attaches(socket, 1);
             self.announce_live(socket, &name, &epoch, position, 0, Some(&error));
         }
     }

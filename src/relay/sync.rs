@@ -219,9 +219,12 @@ impl Relay {
         self.send_encoded(socket, frame);
     }
 
-    /// SYNC from a client: once more, from the beginning.
+    /// SYNC from a client: once more, from the beginning. It is as much work as an ATTACH.
     pub(super) fn resync(&mut self, socket: SocketId, channel: &str) {
         let Ok(name) = ChannelName::parse(channel) else { return };
+        if let Err(error) = self.admit_rate_of_attaches(socket, &name) {
+            return self.give_up(socket, &name, &error);
+        }
         match self.attachment(socket, &name) {
             Some(attachment) if attachment.is_live() => self.sync(socket, &name, Of::Members),
             Some(attachment) => *attachment.awaits_sync.of(Of::Members) = true,
