@@ -190,11 +190,11 @@ impl Relay {
         match self.waiting(socket, name) {
             None => {}
             Some(Start::Now) if !is_current => {
-                self.read(socket, name, PRESENT, Replay { resumes: false, announced: false });
+                self.read(socket, name, PRESENT, Replay::BEGINS);
             }
             Some(Start::Unknown) if !is_current => {
                 let nowhere = ReadFrom::After { position: Position::ZERO, epoch: String::new() };
-                self.read(socket, name, nowhere, Replay { resumes: true, announced: false });
+                self.read(socket, name, nowhere, Replay::RESUMES);
             }
             Some(Start::Now) => self.announce_live(socket, name, &epoch, position, 0, None),
             Some(Start::Unknown) => {
@@ -206,11 +206,11 @@ impl Relay {
             }
             Some(Start::After(serial)) => {
                 let from = ReadFrom::After { position: serial.position, epoch: serial.epoch };
-                self.read(socket, name, from, Replay { resumes: true, announced: false });
+                self.read(socket, name, from, Replay::RESUMES);
             }
             Some(Start::Rewind(rewind)) => {
                 let from = rewind_from(rewind, self.now_ms);
-                self.read(socket, name, from, Replay { resumes: false, announced: false });
+                self.read(socket, name, from, Replay::BEGINS);
             }
         }
     }

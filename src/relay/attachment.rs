@@ -95,6 +95,19 @@ pub struct Replay {
     pub resumes: bool,
     /// It was told that it is attached.
     pub announced: bool,
+    /// Behind this it gets all that happened, and before it messages alone.
+    pub whole_after: Position,
+}
+
+impl Replay {
+    pub const RESUMES: Replay = Replay { resumes: true, announced: false, whole_after: Position::ZERO };
+
+    /// It begins. Where it is attached from is known once it is told that it is.
+    pub const BEGINS: Replay = Replay { resumes: false, announced: false, whole_after: Position::LAST };
+
+    pub fn announced(self) -> Replay {
+        Replay { announced: true, ..self }
+    }
 }
 
 /// Where an attachment begins.

@@ -335,21 +335,22 @@ impl Relay {
         self.sessions.get(sockets.first()?)?.attachments.get(name)?.filter().cloned()
     }
 
-    /// The entries of a replay that this reader gets. Only one that goes on from where it was gets presence events,
-    /// operations on objects and annotations: others learn what is there, and what it comes to, not what was.
+    /// The entries of a replay that this reader gets. Up to a place it gets no presence events, operations on objects
+    /// and annotations: it learns what is there, and what it comes to, not what was.
     pub(super) fn for_reader<'a>(
         &self,
         socket: SocketId,
         name: &ChannelName,
         sieve: &'a mut Sieve<'_>,
-        resumes: bool,
+        whole_after: Position,
     ) -> Vec<&'a Entry> {
         let session = self.sessions.get(&socket);
         let attachment = session.and_then(|session| session.attachments.get(name));
         let (Some(session), Some(attachment)) = (session, attachment) else { return Vec::new() };
         let delivery_filter = DeliveryFilter::of(session, name, attachment);
         let entries = sieve.entries();
-        let gets = |entry: &Entry| delivery_filter.hears(entry) && (resumes || entry.kind() == Kind::Messages);
+        let is_given = |entry: &Entry| entry.position > whole_after || entry.kind() == Kind::Messages;
+        let gets = |entry: &Entry| delivery_filter.hears(entry) && is_given(entry);
         let picked = (0..entries.len()).filter(|index| gets(&entries[*index])).collect();
         sieve.pick(attachment.filter(), Some(picked))
     }

@@ -69,7 +69,7 @@ impl Relay {
         let State::Live { after } = attachment.state else { return };
         attachment.fell_behind = true;
         let from = ReadFrom::After { position: after.max(prior), epoch: epoch.to_owned() };
-        self.hold(socket, name, from, Replay { resumes: true, announced: true });
+        self.hold(socket, name, from, Replay::RESUMES.announced());
         self.touch(socket);
     }
 

@@ -109,7 +109,13 @@ impl Relay {
         let (mut sieve, mut replays) = (Sieve::new(&entries), Replays::default());
         let (mut given, mut seen) = (Vec::new(), BTreeSet::new());
         for (socket, name) in &read.readers {
-            let Some(replay) = self.reading(*socket, name, ticket) else { continue };
+            let Some(mut replay) = self.reading(*socket, name, ticket) else { continue };
+            if !replay.announced && !replay.resumes {
+                // What was before the present it is given as what it came to. Of a longer log the end is not known.
+                let position = self.feeds.get(&read.owner).and_then(Feed::position);
+                let present = if backlog.more { position } else { Some(backlog.through) };
+                replay.whole_after = present.unwrap_or(Position::LAST);
+            }
             // One that attached again meanwhile waits twice.
             if !seen.insert((*socket, name)) {
                 continue;
@@ -122,9 +128,7 @@ impl Relay {
         }
         self.send_replays(replays);
         for (socket, name, replay) in given {
-            // A reader that was told the end of the log alone goes on from there.
-            let resumes = replay.resumes || read.from == PRESENT;
-            self.after_page(socket, name, backlog, Replay { resumes, ..replay });
+            self.after_page(socket, name, backlog, replay);
         }
     }
 
@@ -156,7 +160,7 @@ impl Relay {
             self.go_live(socket, name, at, members);
             return false;
         }
-        let entries = self.for_reader(socket, name, sieve, replay.resumes);
+        let entries = self.for_reader(socket, name, sieve, replay.whole_after);
         if !replay.announced {
             // The serial of the place it goes on from, not of the present: should the transport be lost during the
             // replay, the client comes back with what it really has.
@@ -232,11 +236,11 @@ impl Relay {
     fn after_page(&mut self, socket: SocketId, name: &ChannelName, backlog: &Backlog, replay: Replay) {
         let Some(position) = self.feeds.get(&name.owner()).and_then(Feed::position) else { return };
         if let Some(from) = self.attachment(socket, name).and_then(|attachment| attachment.goes_on.take()) {
-            return self.read(socket, name, *from, Replay { resumes: true, announced: true });
+            return self.read(socket, name, *from, Replay::RESUMES.announced());
         }
         if backlog.more || backlog.through < position {
             let from = ReadFrom::After { position: backlog.through, epoch: backlog.epoch.clone() };
-            return self.read(socket, name, from, Replay { announced: true, ..replay });
+            return self.read(socket, name, from, replay.announced());
         }
         let fell_behind = self.attachment(socket, name).is_some_and(|attachment| attachment.fell_behind);
         let members = if fell_behind { 0 } else { backlog.members };

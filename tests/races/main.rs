@@ -326,6 +326,41 @@ fn a_gap_concerns_only_those_who_are_behind_it() {
     assert!(ahead.len() == 1 && ahead[0].contains("at 30") && !ahead[0].contains("at 20"), "{ahead:?}");
 }
 
+/// What comes while a long rewind is read is no part of it, though a page has it: nobody gives it later.
+#[test]
+fn a_rewind_of_several_pages_leaves_out_nothing_that_comes_meanwhile() {
+    let enters = |place: u64| {
+        let event = PresenceMessage {
+            action: PresenceAction::Enter,
+            id: format!("x:{place}:0"),
+            connection_id: "x".to_owned(),
+            client_id: format!("at {place}"),
+            data: Data::Absent,
+            encoding: None,
+            extras: None,
+        };
+        let content = Content::Presence(vec![event]);
+        Packed::one(&Entry { position: Position(place), id: format!("x:{place}"), connection_id: None, content })
+    };
+    let page = |after: u64, message: u64, entered: [u64; 2], more: bool| {
+        let mut entries = entries(&[message]);
+        entered.into_iter().for_each(|place| entries.append(&enters(place)));
+        let (epoch, after, through) = (EPOCH.to_owned(), Position(after), Position(entered[1]));
+        Some(Ok(Response::Backlog(Backlog { epoch, lost: None, after, entries, through, more, members: 0 })))
+    };
+    let mut relay = relay();
+    connect(&mut relay, 1);
+    let rewind = r#"{"action":10,"channel":"room","params":{"rewind":"5"}}"#;
+    let (subscribe, _) = call(&send(&mut relay, 1, rewind));
+    let (read, _) = call(&relay.answered(subscribe, subscribed(20), NOW_MS));
+    let first = relay.answered(read, page(10, 11, [12, 13], true), NOW_MS);
+    let second = relay.answered(call(&first).0, page(13, 14, [20, 21], true), NOW_MS);
+    let last = relay.answered(call(&second).0, page(21, 22, [23, 24], false), NOW_MS);
+    let told = [first, second, last].map(|effects| frames(&effects, 1).concat()).concat();
+    let given: Vec<u64> = (10..30).filter(|place| told.contains(&format!("\"at {place}\""))).collect();
+    assert_eq!(given, [11, 14, 21, 22, 23, 24], "{told}");
+}
+
 /// A page of a set of the greatest size there is.
 fn members(from: usize) -> MembersPage {
     let member = |index: usize| {

@@ -69,8 +69,8 @@ pub struct Subscription {
     /// Messages that it did not get, since later ones of their name came within the interval.
     pub conflated: usize,
     pub view: View,
-    /// What is replayed by a rewind is messages alone; this ends with the first of what else comes.
-    rewinds: bool,
+    /// What is replayed by a rewind is messages alone, up to here at most; this ends with the first of what else comes.
+    rewinds: Option<Position>,
     /// If it asks for deltas, it keeps the id and the data of the message that it got last, if that was since it
     /// attached.
     previous: Option<(String, Data)>,
@@ -118,7 +118,7 @@ impl Subscription {
             gaps: 0,
             conflated: 0,
             view: View::default(),
-            rewinds: false,
+            rewinds: None,
             previous: None,
             deltas: 0,
             told: None,
@@ -277,7 +277,7 @@ impl Subscription {
             }
         }
         (self.state, self.cursor, self.serial) = (State::Attached, position, Some(serial.to_owned()));
-        self.rewinds = self.rewind.is_some() && !resumed;
+        self.rewinds = self.rewind.filter(|_| !resumed).map(|_| ledger.durable_end(self.channel).0);
         if resumed {
             self.views = had;
         }
@@ -430,7 +430,7 @@ impl Subscription {
         let mut events = frame.presence.iter();
         while events.len() > 0 {
             let first = &events.as_slice()[0].id;
-            if std::mem::take(&mut self.rewinds) {
+            if self.rewinds.take().is_some() {
                 self.cursor = ledger.before_event(self.channel, self.cursor, first, silent);
             }
             self.cursor = self.past(Position(u64::MAX), silent, ledger);
@@ -462,7 +462,7 @@ impl Subscription {
         let settled = if self.wanted { State::Attached } else { State::Detached };
         let behind = || {
             let got = self.past(Position(u64::MAX), silent, ledger);
-            self.wanted && !self.rewinds && ledger.next(self.channel, got, silent).is_some()
+            self.wanted && ledger.next(self.channel, got, silent).is_some()
         };
         self.state != settled || self.asked.is_some() || behind() || self.is_syncing()
     }

@@ -133,7 +133,7 @@ impl Subscription {
             0 => {
                 // What a rewind leaves out may lie before it.
                 self.advance(position, silent, ledger);
-                self.rewinds = false;
+                self.rewinds = None;
             }
             _ => assert_eq!(position, self.cursor, "{} gets a part of {position:?}", self.name),
         }

@@ -29,7 +29,8 @@ impl Subscription {
 
     /// Whether it need not be told of an entry: it is not what it asked for, or over by what came later.
     pub(super) fn need_not_come(&self, logged: &Logged, ledger: &Ledger) -> bool {
-        let rewound_or = |is_wanted: bool| self.rewinds || !is_wanted;
+        let is_rewound = self.rewinds.is_some_and(|present| logged.position <= present);
+        let rewound_or = |is_wanted: bool| is_rewound || !is_wanted;
         let is_over = |place: usize| self.may_lack(logged.position, place, ledger);
         match &logged.change {
             None if logged.messages.is_empty() => rewound_or(self.filter.is_none() && !self.options.is_deaf),
