@@ -10,7 +10,6 @@ use super::{Channel, Effect, Ticket};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{BUSY_CALLS, BUSY_PUBLISHES, COMMIT_MAX_BYTES, PACE_MAX_BYTES, RETENTION_MS};
 use crate::model::message::{Content, Entry};
-use crate::model::serial::Position;
 use crate::rpc::{Delivery, Outcome, Publish, PublishKey, Published, RelayName, Response, Standing, Submission};
 use crate::stats::{Counter, Traffic};
 
