@@ -150,8 +150,14 @@ impl Store for SqlStore {
         })
     }
 
+    /// What a shorter one no longer has, such as a last message that is purged, is overwritten.
     fn save_meta(&mut self, meta: &[u8]) -> Result<(), StoreError> {
-        self.exec("INSERT OR REPLACE INTO meta (id, value) VALUES (0, ?)", &[bytes(meta)])
+        self.make_tables()?;
+        let (database, meta, length) = (self.database.clone(), bytes(meta), number(meta.len() as u64));
+        self.database.transaction(move || {
+            versions::overwrite(&database, "meta", &["value"], "length(value) > ?", std::slice::from_ref(&length))?;
+            database.exec("INSERT OR REPLACE INTO meta (id, value) VALUES (0, ?)", std::slice::from_ref(&meta))
+        })
     }
 
     fn save_hooks(&mut self, hooks: &[u8]) -> Result<(), StoreError> {

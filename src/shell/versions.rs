@@ -115,7 +115,7 @@ pub fn drop_pushes(database: &Database, through: Position) -> Result<(), StoreEr
 
 /// Puts zeros into rows, of the same length in the same place, before they go: a page keeps the bytes of what it no
 /// longer holds until it is used again.
-fn overwrite(
+pub fn overwrite(
     database: &Database,
     table: &str,
     columns: &[&str],

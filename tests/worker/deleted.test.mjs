@@ -1,4 +1,7 @@
-/** A deletion is a promise: who sees afterwards what was deleted, and what the disk has of it once it has expired. */
+/**
+ * A deletion is a promise: who sees afterwards what was deleted, and what the disk has of it once it has expired, or
+ * was purged.
+ */
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -13,24 +16,36 @@ const keys = [
   { name: 'key1', secret: 'local-only', capability: { '*': ['*'] } },
   { name: 'reader', secret: 'local-only', capability: { '*': ['subscribe', 'history'] } },
 ];
-const apps = { apps: [{ id: 'demo', keys, namespaces: [{ id: 'mutable', mutableMessages: true }] }] };
+const namespaces = [{ id: 'mutable', mutableMessages: true }, { id: 'last', persistLast: true }];
+const apps = { apps: [{ id: 'demo', keys, namespaces }] };
 const name = 'mutable:deleted';
+
+/** Starts it again, so many hours later. @param {import('./runtime.mjs').Runtime} runtime @param {number} hours */
+async function goTo(runtime, hours) {
+  await runtime.kill();
+  runtime.variables = { AHEAD_MS: `${hours * hour}` };
+  await runtime.start();
+}
+
+/**
+ * How often the files of the storage hold a text, when all is in its place.
+ *
+ * @param {import('./runtime.mjs').Runtime} runtime
+ * @param {string} text
+ */
+async function stored(runtime, text) {
+  await runtime.evict('Channel');
+  const files = fs.readdirSync(runtime.storage, { recursive: true, withFileTypes: true }).filter((file) => file.isFile());
+  const copies = files.map((file) => fs.readFileSync(path.join(file.parentPath, file.name), 'latin1').split(text).length - 1);
+  return copies.reduce((sum, number) => sum + number, 0);
+}
 
 test('what was deleted is on disk until it has expired, and then is not', async (t) => {
   const runtime = await startRuntime(apps, { inFront: [clock], variables: { AHEAD_MS: '0' } });
   t.after(() => runtime.stop());
   const channel = (/** @type {string} */ key = demoKey) => rest(runtime, { key }).channels.get(name);
-  const at = async (/** @type {number} */ hours) => {
-    await runtime.kill();
-    runtime.variables = { AHEAD_MS: `${hours * hour}` };
-    await runtime.start();
-  };
-  /** Whether a file of the storage holds a text, when all is in its place. @param {string} text */
-  const isStored = async (text) => {
-    await runtime.evict('Channel');
-    const files = fs.readdirSync(runtime.storage, { recursive: true, withFileTypes: true });
-    return files.some((file) => file.isFile() && fs.readFileSync(path.join(file.parentPath, file.name)).includes(text));
-  };
+  const at = (/** @type {number} */ hours) => goTo(runtime, hours);
+  const isStored = async (/** @type {string} */ text) => await stored(runtime, text) > 0;
   const isGone = async (/** @type {string} */ text) => {
     while (await isStored(text)) await channel().history();
   };
@@ -70,4 +85,28 @@ test('what was deleted is on disk until it has expired, and then is not', async 
   await at(145);
   await channel().publish('a', 'the end');
   await isGone('blunder');
+});
+
+test('the last message of a purged channel is not on disk, though its row had gone long before', async (t) => {
+  const runtime = await startRuntime(apps, { inFront: [clock], variables: { AHEAD_MS: '0' } });
+  t.after(() => runtime.stop());
+  const text = `${'x'.repeat(10_000)} the last blunder ${'x'.repeat(10_000)}`;
+  const copies = () => stored(runtime, 'the last blunder');
+  const ask = async (/** @type {string} */ method, /** @type {string} */ path, /** @type {unknown} */ body = undefined) => {
+    const headers = { authorization: `Basic ${btoa(demoKey)}`, 'content-type': 'application/json' };
+    const answer = await fetch(`${runtime.url}/channels/last:purged/${path}`, { method, headers, body: JSON.stringify(body) });
+    assert.ok(answer.ok, await answer.text());
+  };
+  const fill = (/** @type {string} */ string) => ask('POST', 'objects', { path: '', mapSet: { key: 'k', value: { string } } });
+  const last = async () => (await rest(runtime, { key: demoKey }).channels.get('last:purged').history()).items.map(({ data }) => data);
+  await ask('POST', 'messages', { name: 'a', data: text });
+  await goTo(runtime, 2);
+  await fill('');
+  while (await copies() < 2) assert.deepEqual(await last(), [text]);
+  // In the place of its row.
+  await fill('y'.repeat(60_000));
+  assert.equal(await copies(), 1);
+  await ask('DELETE', 'messages');
+  assert.equal(await copies(), 0);
+  assert.deepEqual(await last(), []);
 });
