@@ -195,7 +195,7 @@ fn a_member_costs_a_channel_less_than_400_bytes() {
 
 /// Attached to one channel, as most are.
 #[test]
-fn a_session_costs_a_relay_less_than_1750_bytes() {
+fn a_session_costs_a_relay_less_than_1850_bytes() {
     const SESSIONS: usize = 20_000;
     let app: App =
         serde_json::from_value(serde_json::json!({"id": "demo", "keys": [{"name": "key", "secret": "local-only"}]}))
@@ -218,7 +218,7 @@ fn a_session_costs_a_relay_less_than_1750_bytes() {
     }
     let bytes = (held::bytes() - before) as usize / SESSIONS;
     println!("{bytes} bytes for each of {SESSIONS} sessions");
-    assert!(bytes < 1_750, "{bytes}");
+    assert!(bytes < 1_850, "{bytes}");
 }
 
 /// What is remembered of a connection that is gone, so that its key isn't taken twice, is forgotten.
