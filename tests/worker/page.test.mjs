@@ -8,7 +8,7 @@ import path from 'node:path';
 import test, { after } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { skip } from './browser.mjs';
-import { rest } from './clients.mjs';
+import { connected as connectedClient, rest } from './clients.mjs';
 import { startRuntime } from './runtime.mjs';
 import { Venue, connected, hostKey, openPoll, part, photograph, says, write } from './venue.mjs';
 
@@ -200,7 +200,7 @@ test('parts stand by themselves in the page of another site', options, async (t)
 test('a long chat keeps a window of rows in the page, and frames go on', options, async (t) => {
   const venue = await Venue.of(t, runtime);
   const page = await venue.attendee('Ann');
-  const channel = rest(runtime).channels.get('event:chat');
+  const channel = (await connectedClient(t, runtime)).channels.get('event:chat');
   await channel.publish('message', { text: 'the first' });
   await says(page, 'chat', 'the first');
   const frames = page.evaluate(() => new Promise((resolve) => {
