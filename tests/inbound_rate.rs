@@ -222,6 +222,21 @@ fn what_is_new_after_a_resume_counts() {
 }
 
 /// Each waits behind the first, and has an error of its own.
+/// While the first are being stored, on a busy server: one in four milliseconds is taken in, and all others are alike.
+#[test]
+fn a_flood_that_waits_for_its_answers_goes_on() {
+    let mut relay = relay();
+    connect(&mut relay, 1);
+    let first = publish_at(&mut relay, 0, BURST, NOW_MS);
+    for serial in 1..=400 {
+        publish_at(&mut relay, serial, 1, NOW_MS + serial);
+    }
+    assert_eq!(relay.connection_count(), 1);
+    let (acknowledged, refused) = sums(&settle(&mut relay, first, NOW_MS + 400));
+    assert_eq!(acknowledged + refused, 401);
+    assert!(refused > REFUSALS_WAITING_MAX as u64, "{refused} of one millisecond each");
+}
+
 #[test]
 fn who_is_refused_without_end_is_told_to_come_back() {
     let mut relay = relay();

@@ -18,7 +18,7 @@ use crate::rpc::{ConnectionOutcome, Publish, Submission, Ticket};
 
 /// The first pause after a call failed; doubled each time.
 const RETRY_FIRST_MS: u64 = 50;
-const RETRY_MAX_MS: u64 = 2_000;
+pub const RETRY_MAX_MS: u64 = 2_000;
 
 /// Failures after which a call is halved each time.
 const WHOLE_TRIES: u32 = 3;

@@ -4,7 +4,7 @@ use std::hash::BuildHasher;
 
 use super::calls::Pending;
 use super::outbox::{Digest, Outcome as Told, Place};
-use super::publisher::{Failed, Item};
+use super::publisher::{Failed, Item, RETRY_MAX_MS};
 use super::session::Session;
 use super::{Relay, SocketId, failure};
 use crate::auth::Operations;
@@ -89,7 +89,9 @@ impl Relay {
         let flow = self.bounds.messages;
         match self.sessions.get(&socket) {
             Some(session) if session.repeats == 0 && session.said.left(flow, self.now_ms) >= flow.burst => {
-                let (rate, wait_ms) = (flow.per_second, session.said.wait_ms(flow, self.now_ms));
+                // In coarse steps: refusals that are alike count once.
+                let wait_ms = session.said.wait_ms(flow, self.now_ms).next_multiple_of(100);
+                let rate = flow.per_second;
                 let bound = format!("a connection publishes at most {rate} messages a second");
                 Err(Code::PublishRateLimited.because(format!("{bound}; try again in {wait_ms} ms")))
             }
@@ -281,10 +283,11 @@ impl Relay {
         items.extend(unheard.iter().flat_map(behind));
     }
 
-    /// How long a busy channel waits for those who hear of what they published to publish again.
+    /// How long a busy channel waits for those who hear of what they published to publish again. A longer pause would
+    /// be taken for one that is over.
     fn collects_ms(&self, channel: &ChannelName) -> u64 {
         let readers = self.feeds.get(channel).map_or(0, |feed| feed.members.len());
-        BUSY_PAUSE_MS + readers as u64 / BUSY_READERS_PER_MS
+        (BUSY_PAUSE_MS + readers as u64 / BUSY_READERS_PER_MS).min(RETRY_MAX_MS)
     }
 
     fn acknowledge(&mut self, items: Vec<Item>, published: Published) {
