@@ -21,7 +21,7 @@ pub struct Taken {
     recent: VecDeque<Known>,
 }
 
-/// A publish by its packet id, in the last 16 bits, and the [`digest`] before them: a client gives a packet id to
+/// A publish by its packet id, in the last 16 bits, and a digest before them: a client gives a packet id to
 /// another as soon as it is free. What an earlier build took in has no digest.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
