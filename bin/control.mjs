@@ -2,7 +2,7 @@
 import http from 'node:http';
 import { CONTROL_MS, LOOK_MS } from './limits.mjs';
 
-/** What the worker refuses, in its words: another try will be refused, too. */
+/** A refusal of the worker, in its words: another try will be refused, too. */
 export class Refused extends Error {}
 
 export class Control {

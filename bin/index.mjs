@@ -12,7 +12,7 @@ import { Server } from './server.mjs';
  */
 export async function start(options = {}) {
   const usual = { port: 0, ephemeral: options.data === undefined, drain: 0, logLevel: 'error' };
-  // What is given as undefined is not given.
+  // An option that is undefined is not given.
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
   const settings = readObject({ ...usual, ...given });
   const server = new Server(settings, new Log(settings.logLevel, (line) => process.stderr.write(line)));

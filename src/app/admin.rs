@@ -71,7 +71,7 @@ impl Registrar {
         &self.bans
     }
 
-    /// What keeps one of those whom these name out of there.
+    /// A ban that keeps one of those whom these name out of there.
     fn ban_from(&self, Deeds { names, deeds }: &Deeds, now_ms: u64) -> Option<&Ban> {
         let of = |deed: &Deed| {
             let mut named = deed.by.iter().chain(&deed.others).filter_map(|place| names.get(*place));

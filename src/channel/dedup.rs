@@ -159,7 +159,7 @@ impl Window {
     }
 }
 
-/// Where the window begins.
+/// The place at which the window begins.
 pub fn cutoff(now_ms: u64) -> Position {
     Position::at(now_ms.saturating_sub(DEDUP_WINDOW_MS))
 }

@@ -37,7 +37,7 @@ pub(super) fn before_trim(
     Ok((reached, last.map(|entry| Packed::one(&entry)).or_else(|| meta.last.clone())))
 }
 
-/// Where the last message is, as far as anybody has looked.
+/// The place of the last message, as far as anybody has looked.
 #[derive(Debug)]
 pub(super) struct Newest {
     /// No message is behind this.

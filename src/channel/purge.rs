@@ -1,9 +1,9 @@
 //! Letting go of all messages of a channel at once, because an operator says so.
 //!
-//! What follows from the messages goes too: versions, annotations, summaries, the last message that a namespace keeps,
-//! and what devices and webhooks have not got. Who is present and the shared objects are no messages, and stay. The
-//! order goes on: the purge takes a place in it, so that everyone who stands before learns of the gap, and no serial is
-//! used again.
+//! All that follows from the messages goes too: versions, annotations, summaries, the last message that a namespace
+//! keeps, and what devices and webhooks have not got. Who is present and the shared objects are no messages, and stay.
+//! The order goes on: the purge takes a place in it, so that everyone who stands before learns of the gap, and no
+//! serial is used again.
 
 use super::log::Log;
 use super::state::State;

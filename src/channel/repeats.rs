@@ -87,7 +87,7 @@ impl From<StoreError> for Halt {
     }
 }
 
-/// What is known of a publish.
+/// All that is known of a publish.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Found {
     At(Position),

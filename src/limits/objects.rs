@@ -47,7 +47,7 @@ pub const OBJECT_PATH_MAX_SEGMENTS: usize = 64;
 /// [`CHANGES_FLOW`](super::CHANGES_FLOW): two publishes of the most may come at once, and then one a second.
 pub const OBJECT_PATHS_MAX_BYTES: usize = 8 * 1024 * 1024;
 
-/// What a read counts besides its value: it takes about 10 µs.
+/// A read counts so much besides its value: it takes about 10 µs.
 pub const OBJECT_PATH_READ_BYTES: usize = 800;
 
 /// Bytes in an object's id: its kind, a hash of 43 characters and a time.

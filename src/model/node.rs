@@ -80,8 +80,8 @@ fn parse<'de>(text: &'de [u8], has_long_integer: &OnceCell<bool>) -> Result<Node
     deserializer.end().map(|()| node)
 }
 
-/// Any JSON that has no need to be told apart from its text. Integers of more than 64 bits are rounded, as most readers
-/// of JSON do.
+/// Any JSON that has no need to be told apart from its text. Integers of more than 64 bits are rounded, as most
+/// readers of JSON do.
 pub fn value_of(text: &[u8]) -> Result<Value, serde_json::Error> {
     // JSON has no bytes, the one thing that a `Value` can't be.
     parse_mended(text, &OnceCell::from(false)).map(|node| node.into_value().unwrap_or_default())
