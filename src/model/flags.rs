@@ -33,7 +33,7 @@ impl Modes {
             | Modes::ANNOTATION_PUBLISH.0,
     );
 
-    /// What a client is told.
+    /// The modes of those who are told something.
     pub const TOLD: Modes = Modes(
         Modes::SUBSCRIBE.0 | Modes::PRESENCE_SUBSCRIBE.0 | Modes::ANNOTATION_SUBSCRIBE.0 | Modes::OBJECT_SUBSCRIBE.0,
     );

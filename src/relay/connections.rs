@@ -28,7 +28,7 @@ pub struct Known {
     /// Whose clients have yet to say who they are.
     pub nobodys: BTreeSet<SocketId>,
     pub parted: HashMap<String, Parted>,
-    /// What those are owed, in all.
+    /// Publishes that those are owed, in all.
     owed: usize,
 }
 
@@ -39,7 +39,7 @@ pub struct Parted {
     pub until_ms: u64,
     pub generations: Generations,
     pub closed: bool,
-    /// What was taken in and of which it was not told.
+    /// Publishes that were taken in, and of which it was not told.
     pub owed: VecDeque<Digest>,
 }
 

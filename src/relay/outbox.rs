@@ -21,7 +21,7 @@ pub struct Outbox {
     refusals: usize,
 }
 
-/// What a publish is known by when it is said again: its channel, its number, its id, how many messages it has.
+/// A publish as it is known when it is said again: by its channel, its number, its id and how many messages it has.
 pub type Digest = u64;
 
 /// Where the outcome of a publish is awaited. In the outbox of the same connection on another transport, only what has

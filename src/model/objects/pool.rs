@@ -361,7 +361,7 @@ impl<'a, P: Parts> Pool<'a, P> {
         Ok(())
     }
 
-    /// What an entry refers to, or did until now, may have been in reach until now: see [`super::sweep`].
+    /// An object that an entry refers to, or did until now, may have been in reach: see [`super::sweep`].
     fn note_reach(&mut self, id: &str) -> Done<(), P> {
         if let Some(object) = self.object(id)?.filter(|object| object.lone_since_ms.is_some()) {
             self.changes.put(PartKey::object(id), Part::Object(Object { lone_since_ms: None, ..object }));

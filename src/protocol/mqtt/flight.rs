@@ -159,7 +159,7 @@ impl Flight {
         sent.chain(waiting).filter(|(of, _)| *of == channel).map(|(_, position)| position).min()
     }
 
-    /// What the next connection of the session may be sent again, of the channels that it has.
+    /// Messages that the next connection of the session may be sent again, of the channels that it has.
     pub fn unacknowledged(&self, has: impl Fn(&str) -> bool) -> Vec<Sent> {
         let sent = self.sent.iter().filter(|(_, done)| !done).map(|(sent, _)| sent);
         sent.chain(&self.before).filter(|sent| has(&sent.channel)).take(MQTT_WINDOW).cloned().collect()

@@ -139,7 +139,7 @@ impl Mqtt {
         (self.taken, self.flight) = (taken, Flight::after(unacknowledged));
     }
 
-    /// What its session is to be sent again, if this connection ends.
+    /// Messages that its session is to be sent again, if this connection ends.
     pub fn unacknowledged(&self) -> Vec<Sent> {
         let has = |channel: &str| {
             self.subscriptions.contains_key(channel) || self.given_up.iter().any(|name| **name == *channel)

@@ -333,7 +333,7 @@ impl Joining {
         Joining { roster, is_whole: false, misses_last: false, newcomer }
     }
 
-    /// Who is there will be told again.
+    /// All who are there will be told again.
     fn begin_anew(&mut self) {
         self.roster.borrow_mut().clear();
         self.is_whole = false;

@@ -103,7 +103,7 @@ pub fn write(kind: Kind, attachments: usize, namespace: &str, id: &str, data: &s
 pub fn channel(namespace: &str) -> Result<String, ErrorInfo> {
     let written = namespace.strip_prefix('/').filter(|rest| !rest.is_empty()).unwrap_or(namespace);
     let name = unescaped(written).ok_or_else(|| Code::BadChannelName.because("'%' must begin an escape"))?;
-    // What a refusal quotes has a bound, too.
+    // A refusal quotes it, and has a bound, too.
     if name.len() > CHANNEL_NAME_MAX_BYTES {
         return Err(Code::BadChannelName.because(format!("a channel name has at most {CHANNEL_NAME_MAX_BYTES} bytes")));
     }
