@@ -205,6 +205,41 @@ fn rows_that_are_nobodys_go_and_who_lacks_one_is_told_to_come_back() {
     assert!(object.rows.keys().all(|id| id.socket == SocketId(3)) && !object.rows.is_empty());
 }
 
+/// A connection by polls stores nothing, until it goes on by a WebSocket.
+#[test]
+fn a_connection_that_goes_on_by_a_websocket_keeps_its_channels() {
+    let mut object = Object::new();
+    object.connect(1, grant(), false);
+    for index in 0..CHANNELS_PER_CONNECTION_MAX {
+        assert_eq!(object.attach(1, &name(index, 300)), None);
+    }
+    let effects = object.relay.goes_by_socket(SocketId(1), NOW_MS);
+    object.perform(effects);
+    object.forget();
+    for index in 0..CHANNELS_PER_CONNECTION_MAX {
+        assert_eq!(object.readers(&name(index, 300), 10), 1, "{index}");
+    }
+}
+
+/// How far the channel's deliveries are is in the record of one of its readers.
+#[test]
+fn a_connection_that_is_sent_away_takes_no_other_with_it() {
+    let mut object = Object::new();
+    for socket in [1, 2] {
+        object.connect(socket, grant(), true);
+        object.attach(socket, "room");
+    }
+    // The memory goes before the answer for the second channel comes, which nobody then waits for.
+    let attach = json!({"action": 10, "channel": "another"}).to_string();
+    let effects = object.relay.frame(SocketId(1), attach.as_bytes(), Format::Json, NOW_MS);
+    object.perform(effects.into_iter().filter(|effect| !matches!(effect, Effect::Call { .. })).collect());
+    object.told.clear();
+    object.forget();
+    let told: Vec<_> = object.told.iter().map(|frame| (&frame["action"], &frame["error"]["code"])).collect();
+    assert_eq!(told, [(&6.into(), &80003.into())]);
+    assert_eq!((object.relay.connection_count(), object.readers("room", 10)), (1, 1));
+}
+
 /// A row has the number of one that went before. If neither the one goes nor the other is written, who was there would
 /// be brought back to the other's channel.
 #[test]

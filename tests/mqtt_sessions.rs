@@ -10,13 +10,15 @@ mod support {
     pub mod mqtt;
 }
 
+use courtside::base::rate::Flow;
 use courtside::error::Code;
-use courtside::limits::{CHANNELS_PER_CONNECTION_MAX, MQTT_TAKEN_KNOWN, SESSION_RECORD_MAX_BYTES};
+use courtside::limits::{CHANNELS_PER_CONNECTION_MAX, MQTT_TAKEN_KNOWN, MQTT_WINDOW, SESSION_RECORD_MAX_BYTES};
 use courtside::model::data::Data;
 use courtside::model::message::{Content, Entry, Message};
 use courtside::model::packed::Packed;
 use courtside::model::revision::{Mark, Shape, Target, Version};
 use courtside::model::serial::Position;
+use courtside::relay::bounds::Bounds;
 use courtside::relay::{Effect, Relay, SocketId};
 use courtside::rpc::{Backlog, Delivery, PublishKey, ReadFrom, Request, Response, Subscribed};
 use support::bench::{EPOCH, NOW_MS, call, delivery, entries, relay, subscribed};
@@ -58,6 +60,24 @@ fn an_update_that_is_not_acknowledged_is_where_the_next_connection_begins() {
     let effects = relay.answered(ticket, subscribed(5_002), NOW_MS);
     let (_, request) = call(&effects);
     assert_eq!(request, Request::Read(ReadFrom::After { position: Position(5_001), epoch: EPOCH.to_owned() }));
+}
+
+/// What was held because its client had acknowledged too little is not to wait for another word of it.
+#[test]
+fn who_acknowledges_all_is_sent_the_rest_when_it_has_had_the_time_to_read() {
+    let mut relay = relay();
+    come(&mut relay, 1, "ann", false, NOW_MS);
+    subscribe(&mut relay, 1, 1, NOW_MS);
+    relay.set_bounds(Bounds { connection: Flow { burst: 1_000, per_second: 1_000 }, ..Bounds::default() });
+    let last = 5_000 + MQTT_WINDOW as u64 + 2;
+    relay.deliver(&delivery(5_000, &(5_001..=last).collect::<Vec<_>>()), NOW_MS);
+    relay.deliver(&delivery(last, &[last + 1]), NOW_MS);
+    for id in 1..=MQTT_WINDOW as u8 + 2 {
+        let effects = say(&mut relay, 1, &[0x40, 2, 0, id], NOW_MS);
+        assert!(!effects.iter().any(|effect| matches!(effect, Effect::Call { .. })), "it is still reading");
+    }
+    let (_, request) = call(&relay.tick(NOW_MS + 10_000));
+    assert_eq!(request, Request::Read(ReadFrom::After { position: Position(last), epoch: EPOCH.to_owned() }));
 }
 
 /// SUBACK says yes, and the client would never learn that something is missing.

@@ -8,10 +8,12 @@ use courtside::auth::{
 use courtside::error::Code;
 use courtside::model::Format;
 use courtside::model::name::LOG;
+use courtside::model::serial::Position;
 use courtside::protocol::Encoded;
+use courtside::relay::bounds::Bounds;
 use courtside::relay::session::Opening;
 use courtside::relay::{Effect, Relay, SocketId};
-use courtside::rpc::RelayName;
+use courtside::rpc::{LocalOccupancy, RelayName, Request, Response, Subscribed};
 use serde_json::{Value, json};
 
 const NOW_MS: u64 = 1_800_000_000_000;
@@ -315,4 +317,56 @@ fn no_operator_renews_once_the_admin_token_is_another() {
     let mut scene = Scene::new();
     let renewed = watched_by_an_operator(&mut scene, "another-admin-token");
     assert_eq!(frames(&scene.auth(1, &renewed), 1), ["disconnected 40143"]);
+}
+
+/// A capability may be too large to be stored beside the channels that are there. Who is left is counted once.
+#[test]
+fn who_comes_back_because_of_a_new_token_was_here_once() {
+    let mut scene = Scene::new();
+    scene.relay.set_bounds(Bounds { rows_bytes: 0, ..Bounds::default() });
+    let mut heard = Vec::new();
+    for socket in [1, 2] {
+        scene.connect(socket, &token("full", json!({}), NOW_MS));
+        let mut effects =
+            scene.send(socket, json!({"action": 10, "channel": "room", "params": {"occupancy": "metrics"}}));
+        for index in 0..if socket == 1 { 150 } else { 0 } {
+            effects.extend(scene.send(socket, json!({"action": 10, "channel": format!("channel-{index:0>40}")})));
+        }
+        heard = answer_all(&mut scene, effects);
+    }
+    assert_eq!(heard.last().map(|heard| heard.here.get("subscribers")), Some(Some(2)));
+    let resources: Vec<String> = (0..90).map(|index| format!(r#""resource-{index:0>20}":["publish"]"#)).collect();
+    let capability = format!(r#"{{"*":["*"],{}}}"#, resources.join(","));
+    let effects = scene.auth(1, &token("full", json!({"capability": capability}), NOW_MS));
+    assert_eq!(frames(&effects, 1), ["disconnected 50320"]);
+    scene.now_ms += 60_000;
+    let mut effects = effects;
+    effects.extend(scene.relay.tick(scene.now_ms));
+    let heard = answer_all(&mut scene, effects);
+    assert_eq!(heard.last().map(|heard| heard.here.get("subscribers")), Some(Some(1)));
+}
+
+/// Answers what a relay asks channels, and gives what it reported of 'room'.
+fn answer_all(scene: &mut Scene, mut effects: Vec<Effect>) -> Vec<LocalOccupancy> {
+    let mut heard = Vec::new();
+    while let Some(effect) = effects.pop() {
+        let Effect::Call { ticket, call } = effect else { continue };
+        let response = match call.request {
+            Request::Report(_, local_occupancy) => {
+                if call.to.channel.as_str() == "room" {
+                    heard.push(local_occupancy);
+                }
+                Response::Reported(true)
+            }
+            _ => Response::Subscribed(Subscribed {
+                epoch: "epoch".to_owned(),
+                position: Position(10),
+                members: 0,
+                reports: true,
+                direct: true,
+            }),
+        };
+        effects.extend(scene.relay.answered(ticket, Some(Ok(response)), scene.now_ms));
+    }
+    heard
 }

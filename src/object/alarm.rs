@@ -28,6 +28,8 @@ pub enum Step {
 }
 
 impl Alarm {
+    pub const NONE: Alarm = Alarm::Set { at_ms: None };
+
     /// Sees that the object wakes when it needs to.
     pub fn keep(&mut self, deadline_ms: Option<u64>, now_ms: u64) -> Option<Step> {
         let at_ms = deadline_ms?.max(now_ms);
@@ -65,7 +67,7 @@ impl Alarm {
 
     /// It rang, and is set no more.
     pub fn rung(&mut self) {
-        *self = Alarm::Set { at_ms: None };
+        *self = Alarm::NONE;
     }
 
     /// The platform did not set it, and what was set before is not known. Gives whether that is news.

@@ -5,6 +5,7 @@
 //! knows what is owed until it can be read again. All of that is stored, so no alarm of an earlier memory has to be
 //! asked for.
 
+use super::alarm::{Alarm, Step};
 use super::app_meta::Outlets;
 use super::app_push::Push;
 use super::{CallerId, Settings};
@@ -29,8 +30,8 @@ pub struct AppHost<S> {
     secret_min_bytes: usize,
     /// Whether each report is to be told to an analytics service.
     is_measured: bool,
-    /// When the alarm will ring that this memory has set.
-    alarm_at_ms: Option<u64>,
+    /// The one that this memory has set.
+    alarm: Alarm,
     pub(super) outputs: Vec<AppOutput>,
 }
 
@@ -101,7 +102,7 @@ pub enum AppOutput {
 impl<S: Store + push::Store> AppHost<S> {
     pub fn new(settings: Settings, store: S) -> AppHost<S> {
         let push = Push::default();
-        let (registrar, private_receivers, alarm_at_ms, outputs) = (None, false, None, Vec::new());
+        let (registrar, private_receivers, alarm, outputs) = (None, false, Alarm::NONE, Vec::new());
         let secret_min_bytes = SECRET_MIN_BYTES;
         AppHost {
             settings,
@@ -112,7 +113,7 @@ impl<S: Store + push::Store> AppHost<S> {
             private_receivers,
             secret_min_bytes,
             is_measured: false,
-            alarm_at_ms,
+            alarm,
             outputs,
         }
     }
@@ -188,8 +189,10 @@ impl<S: Store + push::Store> AppHost<S> {
             AppInput::Alarm => self.due(now_ms),
             // Set again after a pause: at once it would be refused again, and again.
             AppInput::AlarmRefused { at_ms } => {
-                let refused = self.alarm_at_ms.take_if(|known_ms| *known_ms == at_ms);
-                self.outputs.extend(refused.map(|_| AppOutput::Pause { after_ms: ALARM_PAUSE_MS }));
+                if self.alarm.refused(at_ms) {
+                    self.alarm = Alarm::NONE;
+                    self.outputs.push(AppOutput::Pause { after_ms: ALARM_PAUSE_MS });
+                }
             }
             AppInput::Paused => self.keep_alarm(now_ms),
         }
@@ -231,7 +234,7 @@ impl<S: Store + push::Store> AppHost<S> {
     }
 
     fn due(&mut self, now_ms: u64) {
-        self.alarm_at_ms = None;
+        self.alarm.rung();
         if let Err(error) = self.act(now_ms, |registrar, store| registrar.tick(store, now_ms)) {
             self.outputs.push(AppOutput::RepeatAlarm { reason: error.0 });
             return self.keep_alarm(now_ms);
@@ -248,16 +251,12 @@ impl<S: Store + push::Store> AppHost<S> {
         self.keep_alarm(now_ms);
     }
 
-    /// One that rings too early costs a look, so none is moved back.
     fn keep_alarm(&mut self, now_ms: u64) {
         let retry_ms = now_ms + NOTICE_RETRY_MS;
         let notices_ms = self.registrar.as_ref().map_or(Some(retry_ms), Registrar::deadline);
         let meta_ms = self.meta_deadline();
         let needed_ms = notices_ms.into_iter().chain(self.push_deadline(retry_ms)).chain(meta_ms).min();
-        let needed_ms = needed_ms.map(|needed_ms| needed_ms.max(now_ms));
-        let set_ms = self.alarm_at_ms;
-        if let Some(at_ms) = needed_ms.filter(|needed_ms| set_ms.is_none_or(|set_ms| *needed_ms < set_ms)) {
-            self.alarm_at_ms = Some(at_ms);
+        if let Some(Step::Set { at_ms }) = self.alarm.keep(needed_ms, now_ms) {
             self.outputs.push(AppOutput::SetAlarm { at_ms });
         }
     }

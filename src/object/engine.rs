@@ -77,9 +77,10 @@ impl<S: Store + RelayStore> Host<S> {
     }
 
     fn upgrade(&mut self, socket: SocketId) {
+        // What this turn has for the client already comes behind what waits.
+        self.perform_all();
         let (waiting, effects) = self.links.replace(socket);
         self.link_effects(effects);
-        self.perform_all();
         let sent = waiting.into_iter().map(|frame| Output::Send { sockets: vec![socket], frame });
         self.outputs.extend(sent);
         self.relay_does(|relay, now_ms| relay.goes_by_socket(socket, now_ms));

@@ -219,14 +219,11 @@ impl Relay {
             }
         }
         self.count_all(socket, 1);
-        if busy {
-            self.disconnect(socket, &interrupted());
-        }
         self.finish()
     }
 
-    /// All sockets were restored. Where nobody remembers how far a channel's deliveries are, its clients must come
-    /// back: they know what they have.
+    /// All sockets were restored. Where nobody remembers what a client asked for, or how far a channel's deliveries
+    /// are, clients must come back: they know what they have.
     pub fn restored(&mut self, now_ms: u64) -> Vec<Effect> {
         self.now_ms = now_ms;
         self.drop_found();
@@ -235,7 +232,9 @@ impl Relay {
         // What the channel knows is as good: it asks now and then.
         self.feeds.values_mut().for_each(|feed| _ = feed.reports.known());
         let lost = self.feeds.values().filter(|feed| feed.reached.is_none());
-        let sockets: Vec<SocketId> = lost.flat_map(|feed| feed.members.iter().map(|(socket, _)| *socket)).collect();
+        let lost = lost.flat_map(|feed| feed.members.iter().map(|(socket, _)| *socket));
+        let busy = self.sessions.iter().filter(|(_, session)| session.was_busy).map(|(socket, _)| *socket);
+        let sockets: Vec<SocketId> = busy.chain(lost).collect();
         sockets.into_iter().for_each(|socket| self.disconnect(socket, &interrupted()));
         self.finish()
     }
@@ -312,6 +311,7 @@ impl Relay {
         let is_renamed = session.grant.client_id != grant.client_id;
         self.known.meet(socket, &grant);
         session.grant = grant;
+        self.count_all(socket, 1);
         if let Err(error) = self.fit(socket) {
             return self.disconnect(socket, &error);
         }
@@ -321,7 +321,6 @@ impl Relay {
         self.lower_due(due_ms);
         self.touch(socket);
         self.send_encoded(socket, connected);
-        self.count_all(socket, 1);
         self.requalify(socket, is_renamed);
         self.announce_regained(socket, &told_before);
     }

@@ -107,7 +107,7 @@ impl Relay {
 
     /// Lets the attachments of a connection go on that waited for a word of its client.
     pub(super) fn read_on(&mut self, socket: SocketId) {
-        if self.flow.behind.is_empty() || !self.allows(socket, 0) {
+        if self.flow.behind.is_empty() || self.sessions.get(&socket).is_none_or(Session::is_full) {
             return;
         }
         let waits = |(of, _): &(SocketId, ChannelName)| *of == socket;

@@ -29,6 +29,11 @@ impl Rows {
         }
     }
 
+    /// A connection that was over HTTP is kept from now on.
+    pub(super) fn write_all(&mut self, socket: SocketId, session: &Session) {
+        session.attachments.keys().for_each(|name| self.write(socket, session, name));
+    }
+
     fn remove(&mut self, id: RowId) {
         self.changes.insert(id, None);
     }

@@ -39,9 +39,9 @@ impl Relay {
     /// A connection goes on by a WebSocket, with the number that its link had.
     pub fn goes_by_socket(&mut self, socket: SocketId, now_ms: u64) -> Vec<Effect> {
         self.now_ms = now_ms;
-        if let Some(session) = self.sessions.get_mut(&socket) {
-            session.is_kept = true;
-        }
+        let Some(session) = self.sessions.get_mut(&socket) else { return self.finish() };
+        session.is_kept = true;
+        self.rows.write_all(socket, session);
         self.touch(socket);
         let Some(session) = self.sessions.get(&socket) else { return self.finish() };
         for (name, _) in session.attachments.iter().filter(|(_, attachment)| attachment.is_live()) {

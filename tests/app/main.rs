@@ -13,8 +13,8 @@ use courtside::app::{NewApp, Registrar, Tell};
 use courtside::auth::{KeyName, Revocation, Target};
 use courtside::error::Code;
 use courtside::limits::{
-    ALARM_PAUSE_MS, NONCES_FORGET_PAUSE_MS, NONCES_MAX, NOTICE_MAX_REVOCATIONS, NOTICE_RETRY_MS, NOTICES_AT_ONCE_MAX,
-    SWEEP_INTERVAL_MS, WATCHERS_MAX,
+    ALARM_OVERDUE_MS, ALARM_PAUSE_MS, NONCES_FORGET_PAUSE_MS, NONCES_MAX, NOTICE_MAX_REVOCATIONS, NOTICE_RETRY_MS,
+    NOTICES_AT_ONCE_MAX, SWEEP_INTERVAL_MS, WATCHERS_MAX,
 };
 use courtside::model::name::{AppId, ChannelName};
 use courtside::object::{AppHost, AppInput, AppOutput, CallerId, Settings};
@@ -405,6 +405,15 @@ fn an_alarm_that_rings_too_early_is_set_again() {
     assert_eq!((set(&outputs), told(outputs).len()), (Some(again_ms), 1), "told again");
     assert_eq!(set(&host.turn(AppInput::AlarmRefused { at_ms: again_ms }, due_ms)), None, "not at once");
     assert_eq!(set(&call(&mut host, AppRequest::Config, due_ms)), Some(again_ms), "the next event sets it");
+}
+
+#[test]
+fn an_alarm_that_should_have_rung_long_ago_is_set_again() {
+    let (mut host, _) = owing();
+    let late_ms = NOW_MS + NOTICE_RETRY_MS + ALARM_OVERDUE_MS;
+    // Relays are told again, which is due once more later.
+    assert_eq!(set(&call(&mut host, AppRequest::Config, late_ms - 1)), None);
+    assert_eq!(set(&call(&mut host, AppRequest::Config, late_ms)), Some(late_ms - 1 + NOTICE_RETRY_MS));
 }
 
 #[test]
