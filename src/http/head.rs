@@ -2,6 +2,7 @@
 //! another costs more.
 
 use super::{Headers, Request, addresses, url};
+use crate::intake::parameters;
 use crate::rpc::placement::Region;
 
 /// The headers that matter, by their names in lower case, each with its place in [`Headers`].
@@ -57,10 +58,12 @@ impl Request {
         let (method, address_of, address, continent, longitude) = (next(), next(), next(), next(), next());
         let mut headers = Headers::default();
         lines.filter_map(|line| line.split_once(' ')).for_each(|(name, value)| headers.take(name, value));
+        let mut query = url::query(address_of);
+        parameters::override_earlier(&mut query, headers.name_an_sdk());
         Request {
             method: method.to_owned(),
             path: url::path(address_of).to_owned(),
-            query: url::query(address_of),
+            query,
             host: url::host(address_of).to_owned(),
             is_secure: url::is_secure(address_of),
             address: addresses::origin(address),
@@ -90,6 +93,13 @@ mod tests {
         assert_eq!(headers.authorization.as_deref(), Some("Basic a b"), "only the first space ends a name");
         assert_eq!(headers.origin.as_deref(), Some(""), "a header may be empty");
         assert_eq!(headers.accept, None);
+    }
+
+    #[test]
+    fn of_what_an_sdk_says_twice_the_last_holds() {
+        let query = |headers: &str| Request::read(&format!("GET\nhttp://a/?a=1&a=2\n\n\n\n{headers}")).query;
+        assert_eq!(query("ably-agent ably-java/1.8.0"), [("a".to_owned(), "2".to_owned())]);
+        assert_eq!(query("accept a").len(), 2);
     }
 
     #[test]

@@ -7,6 +7,8 @@
 //! Parameters of an ATTACH frame are not checked by name: the answer lists those that were accepted (protocol.md §
 //! 7.1).
 
+use std::collections::BTreeSet;
+
 use crate::base::whole_number;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{
@@ -88,6 +90,7 @@ const ANYWHERE: Table = &[
     ("accessToken", Read),
     ("v", Read),
     ("agent", Ignored),
+    ("Ably-Agent", Ignored),
     ("lib", Ignored),
     ("rnd", Ignored),
     ("timestamp", Ignored),
@@ -319,13 +322,41 @@ impl QueryOf {
     }
 }
 
+/// What names the client an SDK, where it can send no header; the one for .NET gives it the header's name.
+const SDK_NAMES: [&str; 3] = ["agent", "Ably-Agent", "lib"];
+
+const CREDENTIALS: [&str; 3] = ["key", "access_token", "accessToken"];
+
+fn names_an_sdk(query: &[(String, String)]) -> bool {
+    SDK_NAMES.iter().any(|name| value(query, name).is_some())
+}
+
+/// Which SDK it says that it is.
+pub fn agent(query: &[(String, String)]) -> Option<&str> {
+    SDK_NAMES[..2].iter().find_map(|name| value(query, name))
+}
+
+/// Of what an SDK says twice the last holds: its users' own parameters override its own, and some write them behind.
+/// Credentials are said once.
+pub fn override_earlier(query: &mut Vec<(String, String)>, is_sdk: bool) {
+    if !is_sdk && !names_an_sdk(query) {
+        return;
+    }
+    let mut later = BTreeSet::new();
+    let mut held = std::mem::take(query);
+    held.reverse();
+    held.retain(|(name, _)| CREDENTIALS.contains(&name.as_str()) || later.insert(name.clone()));
+    held.reverse();
+    *query = held;
+}
+
 /// Whether every parameter of a query can be obeyed. `is_sdk` says that a header names the client an SDK; its query
 /// may.
 ///
 /// Fails with 40002 for a name that is not known there, and with 40003 for a value that it does not allow, for one
 /// that is read and stands twice with different values, and for one that has no effect here or on a filtered channel.
 pub fn check(query_of: QueryOf, query: &[(String, String)], is_sdk: bool) -> Result<(), ErrorInfo> {
-    let is_sdk = is_sdk || ["agent", "lib"].iter().any(|name| value(query, name).is_some());
+    let is_sdk = is_sdk || names_an_sdk(query);
     for (index, (name, text)) in query.iter().enumerate() {
         match query_of.rule(name) {
             Some(Ignored) => continue,

@@ -105,7 +105,10 @@ impl Device {
         push.insert("recipient".to_owned(), parsed(&self.recipient));
         push.insert("state".to_owned(), self.state.name().into());
         if let Some(error) = self.state.error() {
-            push.insert("error".to_owned(), serde_json::to_value(error).unwrap_or_default());
+            let error = serde_json::to_value(error).unwrap_or_default();
+            // The one for JavaScript reads the first, all other SDKs the second.
+            push.insert("error".to_owned(), error.clone());
+            push.insert("errorReason".to_owned(), error);
         }
         let texts = [
             ("id", Some(self.id.as_str())),

@@ -17,6 +17,7 @@ use crate::base::maps::SortedMap;
 use crate::base::rate::Debt;
 use crate::error::{Code, ErrorInfo};
 use crate::filter;
+use crate::intake::parameters;
 use crate::limits::{
     FRAME_MAX_BYTES, GRACE_MAX_MS, GRACE_MIN_MS, GRACE_MS, HEARTBEAT_INTERVAL_MAX_MS, HEARTBEAT_INTERVAL_MIN_MS,
     HEARTBEAT_INTERVAL_MS, MESSAGE_MAX_BYTES, OBJECTS_GRACE_MS, TOKEN_RENEWAL_MARGIN_MS, UNACKNOWLEDGED_MAX,
@@ -124,8 +125,7 @@ impl Attach {
 }
 
 impl Opening {
-    /// From the parameters of the URL (protocol.md § 2), which [`parameters::check`](crate::intake::parameters::check)
-    /// has let in.
+    /// From the parameters of the URL (protocol.md § 2), which [`parameters::check`] has let in.
     pub fn from_query(grant: Grant, query: &[(String, String)], is_secure: bool) -> Opening {
         let value = |name: &str| query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
         let interval = value("heartbeatInterval").and_then(|text| text.parse().ok()).unwrap_or(HEARTBEAT_INTERVAL_MS);
@@ -139,7 +139,7 @@ impl Opening {
         Opening {
             grant,
             earlier_objects: major.is_some_and(|major| major <= 5),
-            stays_attached: value("agent").is_some_and(stays_attached),
+            stays_attached: parameters::agent(query).is_some_and(stays_attached),
             format: if value("format") == Some("msgpack") { Format::Msgpack } else { Format::Json },
             echo: value("echo") != Some("false"),
             heartbeat_interval_ms: interval.clamp(HEARTBEAT_INTERVAL_MIN_MS, HEARTBEAT_INTERVAL_MAX_MS),

@@ -48,6 +48,7 @@ const device = (kind, id, more) => ({
 /** @param {string} id @param {import('ably').Rest} [by] @returns {Promise<[string, number | undefined]>} */
 const state = async (id, by = client) => {
   const { push } = /** @type {any} */ (await by.push.admin.deviceRegistrations.get(id));
+  assert.deepEqual(push.errorReason, push.error);
   return [push.state, push.error?.code];
 };
 

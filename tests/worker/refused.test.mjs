@@ -156,3 +156,10 @@ async function answered(path, coding, body) {
   for await (const part of socket) text += part;
   return [/^HTTP\/1\.1 (\d+)/.exec(text)?.[1], /x-ably-errorcode: (\d+)/i.exec(text)?.[1]].map(Number);
 }
+
+test('the SDK for .NET, which names itself in the query by the name of the header, is let in with what it says', async (t) => {
+  const query = { key: demoKey, v: '2', 'Ably-Agent': 'ably-dotnet/1.2.16', format: 'json', echo: 'true', heartbeats: 'true', later: '1' };
+  const client = new RawClient(runtime, query);
+  t.after(() => client.close());
+  await client.expect(action.CONNECTED);
+});

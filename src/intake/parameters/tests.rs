@@ -57,11 +57,32 @@ fn what_sdks_send_is_let_in() {
     assert_eq!(code(QueryOf::Comet, &browser, false), 0);
     let old = [("v", "1.1"), ("lib", "js-web-1.1.22"), ("upgrade", "key"), ("connection_serial", "5")];
     assert_eq!(code(QueryOf::Socket, &old, false), 0);
+    let dotnet =
+        [("v", "2"), ("Ably-Agent", "ably-dotnet/1.2.16"), ("format", "json"), ("echo", "true"), ("mine", "1")];
+    assert_eq!(code(QueryOf::Socket, &dotnet, false), 0);
     for query_of in QUERIES {
         assert_eq!(code(query_of, &[("v", "6"), ("agent", "x"), ("rnd", "1"), ("_", "2"), ("key", "k")], false), 0);
     }
     assert_eq!(code(QueryOf::History, &[("start", "1"), ("direction", "forwards"), ("limit", "5")], false), 0);
     assert_eq!(code(QueryOf::Publish, &[("_forceNack", "true"), ("quickAck", "true")], false), 0);
+}
+
+/// The one for Java writes its users' parameters behind its own.
+#[test]
+fn of_what_an_sdk_says_twice_the_last_holds() {
+    let held = |pairs: &[(&str, &str)], is_sdk: bool| {
+        let mut query: Vec<_> = pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        override_earlier(&mut query, is_sdk);
+        query.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&")
+    };
+    let twice = [("v", "6"), ("heartbeats", "false"), ("heartbeats", "true"), ("v", "5")];
+    assert_eq!(held(&twice, true), "heartbeats=true&v=5");
+    assert_eq!(held(&twice, false), "v=6&heartbeats=false&heartbeats=true&v=5");
+    let named = [("heartbeats", "false"), ("agent", "ably-java/1.8.0"), ("heartbeats", "true")];
+    assert_eq!(held(&named, false), "agent=ably-java/1.8.0&heartbeats=true");
+    let credentials = [("key", "a.b:c"), ("key", "d.e:f")];
+    assert_eq!(held(&credentials, true), "key=a.b:c&key=d.e:f");
+    assert_eq!(code(QueryOf::Socket, &credentials, true), 40003);
 }
 
 #[test]
