@@ -48,7 +48,7 @@ export function markdown(head, rows) {
 }
 
 const columns = ['case', 'peer', 'deliveries/s', '×', 'p50 ms', '×', 'p99 ms', 'p99.9 ms',
-  'messages/frame', 'bytes/delivery', 'CPU µs/delivery', 'CPU µs/frame', 'KB/subscriber', 'connects/s', 'server cores', 'generator cores', 'other cores'];
+  'messages/frame', 'bytes/delivery', 'CPU µs/delivery', 'CPU µs/frame', 'KB/subscriber', 'connects/s', 'again', 'server cores', 'generator cores', 'other cores'];
 
 /**
  * @param {Run[]} runs
@@ -70,7 +70,7 @@ export function fanoutTable(runs, cases, contestants, baseline) {
       figure('latency.p99_ms'), figure('latency.p999_ms'), figure('messages_per_frame'), figure('bytes_per_delivery'),
       figure('server_cpu_us_per_delivery'), figure('server_cpu_us_per_frame'),
       figure('server_bytes_per_subscriber', (bytes) => short(bytes / 1024)),
-      figure('connects_per_second'), figure('server_cpu_cores'), figure('generator_cpu_cores'),
+      figure('connects_per_second'), figure('connects_again_per_second'), figure('server_cpu_cores'), figure('generator_cpu_cores'),
       figure('others_cpu_cores'),
     ];
   })));

@@ -27,6 +27,8 @@ pub struct Report {
     bytes: usize,
     seconds: f64,
     connects_per_second: f64,
+    /// Of as many once more, when the first are gone.
+    connects_again_per_second: f64,
     messages_per_second: f64,
     deliveries_per_second: f64,
     messages_per_frame: f64,
@@ -51,11 +53,12 @@ pub async fn measure(options: Fanout) -> Result<Report, String> {
     let publishers = open_all(&run, Role::Publisher, options.publishers).await?;
     sleep(SETTLE).await;
     let resident_before = process::resident_bytes(&pids);
-    let connecting = Instant::now();
-    let subscribers = open_all(&run, Role::Subscriber, options.subscribers).await?;
-    let connects_per_second = f64::from(options.subscribers) / connecting.elapsed().as_secs_f64();
+    let (first, connects_per_second) = open_timed(&run, options.subscribers).await?;
     sleep(SETTLE).await;
     let resident_after = process::resident_bytes(&pids);
+    drop(first);
+    sleep(SETTLE).await;
+    let (subscribers, connects_again_per_second) = open_timed(&run, options.subscribers).await?;
 
     start(&run, &options, subscribers, publishers);
     tokio::select! {
@@ -81,6 +84,7 @@ pub async fn measure(options: Fanout) -> Result<Report, String> {
         bytes: options.bytes,
         seconds: spent.seconds,
         connects_per_second,
+        connects_again_per_second,
         messages_per_second: spent.messages / spent.seconds,
         deliveries_per_second: spent.deliveries / spent.seconds,
         messages_per_frame: spent.deliveries / spent.frames,
@@ -97,6 +101,13 @@ pub async fn measure(options: Fanout) -> Result<Report, String> {
         others_cpu_cores: spent.others_cpu().map(|cpu| cpu / spent.seconds),
         violations: run.violations(),
     })
+}
+
+/// Gives how many connected in a second, too.
+async fn open_timed(run: &Rc<Run>, count: u32) -> Result<(Vec<Socket>, f64), String> {
+    let connecting = Instant::now();
+    let subscribers = open_all(run, Role::Subscriber, count).await?;
+    Ok((subscribers, f64::from(count) / connecting.elapsed().as_secs_f64()))
 }
 
 /// Opens connections, a bounded number at a time, in the order of their index.
