@@ -7,7 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use crate::base::counted::Counted;
+use crate::base::counted::{Room, Share};
 use crate::base::maps::HashMap;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{
@@ -47,22 +47,13 @@ impl Bound {
     }
 }
 
-/// Bytes that are held together, and how many may be.
-#[derive(Debug)]
-struct Share {
-    held: Bytes,
-    max_bytes: usize,
-}
-
 /// One that is being read.
 #[derive(Debug)]
 pub struct Upload {
     max_bytes: usize,
     kept: Vec<u8>,
-    counted: Vec<Counted>,
     all: Uploads,
-    /// What it counts in besides all.
-    shares: Vec<Share>,
+    room: Room,
     received: usize,
     began_ms: u64,
     heard_ms: u64,
@@ -73,7 +64,7 @@ pub struct Upload {
 #[derive(Debug, Default)]
 pub struct Body {
     pub bytes: Vec<u8>,
-    counted: Vec<Counted>,
+    room: Room,
 }
 
 impl Uploads {
@@ -88,9 +79,8 @@ impl Uploads {
         Upload {
             max_bytes: bound.max_bytes,
             kept: Vec::new(),
-            counted: Vec::new(),
             all: self.clone(),
-            shares: if bound.is_proven { Vec::new() } else { self.shares_of(address) },
+            room: if bound.is_proven { Room::of(vec![self.share()]) } else { self.unproven(address) },
             received: 0,
             began_ms: now_ms,
             heard_ms: now_ms,
@@ -98,10 +88,11 @@ impl Uploads {
         }
     }
 
-    fn shares_of(&self, address: &str) -> Vec<Share> {
+    /// Room for what someone sends who has not proved to have credentials, whatever it is.
+    pub fn unproven(&self, address: &str) -> Room {
         let unproven = Share { held: self.unproven.clone(), max_bytes: BODIES_UNPROVEN_MAX_BYTES };
         if address.is_empty() {
-            return vec![unproven];
+            return Room::of(vec![self.share(), unproven]);
         }
         let mut by_address = self.by_address.borrow_mut();
         if by_address.len() >= ADDRESSES_MAX {
@@ -110,7 +101,12 @@ impl Uploads {
         // Beyond so many the rest are one, and share one part.
         let is_known = by_address.contains_key(address) || by_address.len() < ADDRESSES_MAX;
         let held = by_address.entry(if is_known { address } else { "" }.into()).or_default().clone();
-        vec![unproven, Share { held, max_bytes: BODIES_OF_ADDRESS_MAX_BYTES }]
+        Room::of(vec![self.share(), unproven, Share { held, max_bytes: BODIES_OF_ADDRESS_MAX_BYTES }])
+    }
+
+    /// Of all: what a body may add to that, [`Uploads::has_room`] says.
+    fn share(&self) -> Share {
+        Share { held: self.held.clone(), max_bytes: usize::MAX }
     }
 
     /// What a body of so many bytes may add to: those that are short find room for longer.
@@ -130,13 +126,11 @@ impl Upload {
         if self.max_bytes == 0 || room == 0 || self.refused {
             return;
         }
-        let has_share = self.shares.iter().all(|share| share.held.get() + room <= share.max_bytes);
-        if !has_share || !self.all.has_room(self.kept.len() + room) {
-            (self.kept, self.counted, self.refused) = (Vec::new(), Vec::new(), true);
+        let bytes = self.kept.len() + room;
+        if !self.all.has_room(bytes) || !self.room.hold(bytes) {
+            (self.kept, self.room, self.refused) = (Vec::new(), Room::default(), true);
             return;
         }
-        self.counted.push(Counted::of(room, &self.all.held));
-        self.counted.extend(self.shares.iter().map(|share| Counted::of(room, &share.held)));
         self.kept.extend_from_slice(&chunk[..room]);
     }
 
@@ -155,7 +149,7 @@ impl Upload {
     pub fn end(self) -> Result<Body, ErrorInfo> {
         match self.refused {
             true => Err(Code::Unavailable.because("too much is being sent to this server at once; try again")),
-            false => Ok(Body { bytes: self.kept, counted: self.counted }),
+            false => Ok(Body { bytes: self.kept, room: self.room }),
         }
     }
 
@@ -174,13 +168,13 @@ impl Upload {
 impl Body {
     /// The bytes, and what counts them.
     pub fn split(self) -> (Vec<u8>, Held) {
-        (self.bytes, Held(self.counted))
+        (self.bytes, Held(self.room))
     }
 }
 
 /// As long as this is there, a body counts.
 #[derive(Debug, Default)]
-pub struct Held(#[allow(dead_code, reason = "counts until it is dropped")] Vec<Counted>);
+pub struct Held(#[allow(dead_code, reason = "counts until it is dropped")] Room);
 
 #[cfg(test)]
 mod tests {

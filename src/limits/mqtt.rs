@@ -1,14 +1,25 @@
 //! MQTT.
 
-use super::{CHANNELS_PER_CONNECTION_MAX, DIRECT_RELAYS_MAX, MESSAGE_MAX_BYTES, UNACKNOWLEDGED_MAX};
+use super::{CHANNELS_PER_CONNECTION_MAX, DIRECT_RELAYS_MAX, MESSAGE_MAX_BYTES, TOKEN_MAX_BYTES, UNACKNOWLEDGED_MAX};
 use crate::base::rate::Flow;
 
 /// Bytes of a packet, which CONNACK states: the largest message, with the longest topic and what stands beside it.
 pub const MQTT_PACKET_MAX_BYTES: usize = MESSAGE_MAX_BYTES + 8 * 1024;
 
+/// Bytes of a CONNECT: the longest token, a will, and 4 KB for what stands beside them.
+pub const MQTT_CONNECT_MAX_BYTES: usize = TOKEN_MAX_BYTES + MQTT_WILL_MAX_BYTES + 4 * 1024;
+
 /// Bytes that a client may send before it is let in: CONNECT, and packets behind it, which need not wait for the
-/// answer.
-pub const MQTT_EARLY_MAX_BYTES: usize = 2 * MQTT_PACKET_MAX_BYTES;
+/// answer. They count among the bodies of those who have not proved who they are.
+pub const MQTT_EARLY_MAX_BYTES: usize = MQTT_CONNECT_MAX_BYTES + MQTT_PACKET_MAX_BYTES;
+
+/// Of these, those that do not count, so that a usual CONNECT comes through while others take all room: 10 MB of the
+/// 5,000 that wait of one address.
+pub const MQTT_EARLY_SMALL_BYTES: usize = 2 * 1024;
+
+/// Bytes of packets that came in part, of all clients of an isolate: a hundred of the largest. A client that cuts its
+/// packets brings the rest at once, so who has waited for longest means harm or is gone.
+pub const MQTT_PARTIAL_MAX_BYTES: usize = 8 * 1024 * 1024;
 
 /// Packets of one connection, of any kind: at once as many as publishes may wait, since MQTT.js puts all that it has
 /// into one frame; and twice as many a second as a thread can send with QoS 1, each of which is acknowledged.

@@ -61,9 +61,20 @@ impl Router {
 
     /// The answer to a client of MQTT whose WebSocket had better not be opened. Whether it comes in is not known yet.
     #[cfg(feature = "mqtt")]
-    pub fn refuse_unopened(&self, head: &Request, moment: Moment<'_>) -> Option<Reply> {
-        let error = Code::Unavailable.because("no more clients can be told why they are not let in; try again");
-        (!self.may_tell(&head.address, moment)).then(|| http::refuse(head, &error))
+    pub fn refuse_unopened(&mut self, head: &Request, moment: Moment<'_>) -> Option<Reply> {
+        if !self.may_tell(&head.address, moment) {
+            let error = Code::Unavailable.because("no more clients can be told why they are not let in; try again");
+            return Some(http::refuse(head, &error));
+        }
+        // As if it were told so already: while it only waits it takes as much.
+        self.told(&head.address, moment.now_ms);
+        None
+    }
+
+    /// A client of MQTT of this address was let in, after all.
+    #[cfg(feature = "mqtt")]
+    pub fn let_in(&mut self, address: &str) {
+        self.told.give_back(address);
     }
 
     /// Whether one more client of this address may be told by a WebSocket why it is not let in. That keeps its
@@ -73,8 +84,7 @@ impl Router {
         has_part && deployment.has_room(false).is_ok()
     }
 
-    /// A client of this address was told so, or cut off where it came by MQTT.
-    pub fn told(&mut self, address: &str, now_ms: u64) {
+    fn told(&mut self, address: &str, now_ms: u64) {
         if !address.is_empty() {
             self.told.take(address.to_owned(), now_ms);
         }

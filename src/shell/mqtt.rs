@@ -16,9 +16,14 @@ use super::router::{self, Arrival, decide, with, write_reply};
 use crate::limits::{MQTT_EARLY_MAX_BYTES, MQTT_PACKET_MAX_BYTES};
 use crate::protocol::mqtt::connect::Connect;
 use crate::protocol::mqtt::gate::{Gate, Step};
+use crate::protocol::mqtt::partials::Partials;
 use crate::router::{Client, Refusal, Way};
 
 const PROTOCOL: &str = "sec-websocket-protocol";
+
+thread_local! {
+    static PARTIALS: Partials = Partials::default();
+}
 
 pub fn connect(protocol: Option<&str>, arrival: Arrival, env: &Env) -> Result<RawResponse> {
     if let Some(reply) = decide(env, |router, moment| router.refuse_unopened(&arrival.head, moment)) {
@@ -88,13 +93,15 @@ impl<'a> Line<'a> {
 
 async fn serve(server: WebSocket, arrival: Arrival, env: &Env) {
     let Ok(mut client) = Line::of(&server) else { return };
-    let mut gate = Gate::new(now_ms());
+    let room = router::unproven(&arrival.head.address);
+    let mut gate = PARTIALS.with(|partials| Gate::new(now_ms()).among(partials, room));
     // Another name of the same: a method of its own makes it anew.
     let (raw, address) = (Clone::clone(&arrival.raw), arrival.head.address.clone());
     if let Some(connect) = knock(&mut client, &mut gate).await {
         let entering = enter(arrival, env, connect.clone());
         match wait(&mut client, &mut gate, entering.boxed_local()).await {
             Some(Ok(response)) => {
+                with(|router| router.let_in(&address));
                 pass(&mut client, &mut gate, &connect, response).await;
                 return client.close();
             }
@@ -102,7 +109,6 @@ async fn serve(server: WebSocket, arrival: Arrival, env: &Env) {
             Some(Err(Refusal::Reply(_))) | None => {}
         }
     }
-    with(|router| router.told(&address, now_ms()));
     platform::end(&raw, client.raw());
 }
 

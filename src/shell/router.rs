@@ -13,6 +13,7 @@ use worker::{
 
 use super::platform::{self, Socket, now_ms, random_bytes, random_id};
 use super::{calls, config};
+use crate::base::counted::Room;
 use crate::http::uploads::{Body, Bound, Uploads};
 use crate::http::{self, Reply};
 use crate::limits::STATS_LOOK_MS;
@@ -159,6 +160,11 @@ fn tell_counts(env: &Env, context: &Context) {
 async fn tell_one(env: &Env, call: &AppCall) {
     let answer = calls::ask_app(env, call).await;
     with(|router| router.reports.told(call, &answer));
+}
+
+/// Room for what someone of this address sends who is not let in yet.
+pub fn unproven(address: &str) -> Room {
+    UPLOADS.with(|uploads| uploads.unproven(address))
 }
 
 /// A body, as far as it may be kept; see [`Uploads`].

@@ -47,7 +47,7 @@ fn an_address_is_told_by_so_many_websockets_and_others_go_on() {
     }
     assert_eq!(world.come(&wrong).answered(), (401, "40101".to_owned()));
     assert_eq!(world.come(&socket("/app/nonsense")).answered().0, 401);
-    let unopened = world.router.refuse_unopened(&socket("/mqtt"), world.moment());
+    let unopened = world.refuse_unopened(&socket("/mqtt"));
     assert_eq!(answer(&unopened.unwrap()), (503, "50320".to_owned()), "nor is one of MQTT opened");
     world.come(&socket(&format!("/?key={KEY}"))).held();
     world.now_ms += REFUSED_SOCKETS.interval_ms;
@@ -59,13 +59,19 @@ fn an_address_is_told_by_so_many_websockets_and_others_go_on() {
 }
 
 #[test]
-fn those_whom_mqtt_cut_off_count_as_told() {
+fn so_many_of_an_address_wait_to_be_let_in_by_mqtt_and_those_who_are_in_leave_room() {
     let mut world = World::new();
-    assert!(world.router.refuse_unopened(&socket("/mqtt"), world.moment()).is_none());
+    let is_opened = |world: &mut World, address: &str| {
+        let head = Request { address: address.to_owned(), ..socket("/mqtt") };
+        world.refuse_unopened(&head).is_none()
+    };
     for _ in 0..REFUSED_SOCKETS.burst {
-        world.router.told(ADDRESS, world.now_ms);
+        assert!(is_opened(&mut world, ADDRESS));
     }
-    assert!(world.router.refuse_unopened(&socket("/mqtt"), world.moment()).is_some());
+    assert!(!is_opened(&mut world, ADDRESS));
+    assert!(is_opened(&mut world, "192.0.2.2") && is_opened(&mut world, ""), "others come in");
+    world.router.let_in(ADDRESS);
+    assert!(is_opened(&mut world, ADDRESS) && !is_opened(&mut world, ADDRESS));
 }
 
 #[test]
@@ -75,7 +81,7 @@ fn nobody_is_told_by_a_websocket_while_there_is_little_room() {
         world.deployment.room = room;
         assert_eq!(world.come(&socket("/?key=nonsense")).answered(), (401, "40101".to_owned()));
         assert_eq!(world.come(&socket(&format!("/?key={KEY}"))).answered(), (503, "50320".to_owned()));
-        assert!(world.router.refuse_unopened(&socket("/mqtt"), world.moment()).is_some());
+        assert!(world.refuse_unopened(&socket("/mqtt")).is_some());
     }
 }
 

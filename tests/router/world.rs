@@ -103,8 +103,9 @@ impl World {
         }
     }
 
-    pub fn moment(&self) -> Moment<'_> {
-        Moment { deployment: &self.deployment, now_ms: self.now_ms }
+    /// Whether a WebSocket of MQTT is opened; if not, how that is answered.
+    pub fn refuse_unopened(&mut self, head: &Request) -> Option<Reply> {
+        self.router.refuse_unopened(head, Moment { deployment: &self.deployment, now_ms: self.now_ms })
     }
 
     /// Connections that were refused so far and not reported yet: the app that each counts for.

@@ -5,16 +5,23 @@
 //! when it has sent something since it last heard of its client: that bounds what it sends to one that does not read.
 
 use super::connect::{self, Connect, Refused};
+use super::partials::{Partial, Partials};
 use super::wire::length;
 use super::{Fault, Version, encode, kind, reason};
+use crate::base::counted::Room;
 use crate::base::rate::Debt;
 use crate::limits::{
-    MQTT_CONNECT_WAIT_MS, MQTT_EARLY_MAX_BYTES, MQTT_KEEP_ALIVE_MAX_S, MQTT_PACKET_FLOW, MQTT_PACKET_MAX_BYTES,
+    MQTT_CONNECT_MAX_BYTES, MQTT_CONNECT_WAIT_MS, MQTT_EARLY_MAX_BYTES, MQTT_EARLY_SMALL_BYTES, MQTT_KEEP_ALIVE_MAX_S,
+    MQTT_PACKET_FLOW, MQTT_PACKET_MAX_BYTES,
 };
 
 #[derive(Debug)]
 pub struct Gate {
-    held: Vec<u8>,
+    /// What came before the client was let in, and what counts it.
+    early: Vec<u8>,
+    room: Room,
+    /// What came since of a packet that is not whole.
+    partial: Partial,
     version: Version,
     /// `None`: the client is not looked after.
     patience_ms: Option<u64>,
@@ -41,7 +48,9 @@ pub enum Step {
 impl Gate {
     pub fn new(now_ms: u64) -> Gate {
         Gate {
-            held: Vec::new(),
+            early: Vec::new(),
+            room: Room::default(),
+            partial: Partials::default().one(),
             version: Version::V3,
             patience_ms: Some(MQTT_CONNECT_WAIT_MS),
             heard_ms: now_ms,
@@ -50,24 +59,29 @@ impl Gate {
         }
     }
 
+    /// One of many. What its client sends before it is let in takes this room, and counts among `partials` later.
+    pub fn among(self, partials: &Partials, room: Room) -> Gate {
+        Gate { room, partial: partials.one(), ..self }
+    }
+
     /// What the client sends before it is let in. Nothing comes of it until the first packet is whole; what follows
     /// that is kept until [`Gate::enter`].
     pub fn knock(&mut self, bytes: &[u8]) -> Option<Step> {
         let refused =
             |Refused { version, fault }: Refused| Step::End(encode::refusal(version, fault.reason, &fault.why));
-        if !self.keep(bytes) {
-            let fault = Fault::new(reason::TOO_LARGE, "too much comes before the answer to CONNECT");
-            return Some(refused(Refused { version: Version::V3, fault }));
-        }
-        if self.held.first().is_some_and(|first| *first != kind::CONNECT << 4) {
+        let begins = self.early.first().or(bytes.first());
+        if begins.is_some_and(|first| *first != kind::CONNECT << 4) {
             return Some(Step::End(None));
         }
-        match next(&self.held) {
+        if let Err(fault) = self.hold(bytes) {
+            return Some(refused(Refused { version: Version::V3, fault }));
+        }
+        match next(&self.early, MQTT_CONNECT_MAX_BYTES) {
             Ok(None) => None,
             Ok(Some((first, packet))) => {
                 let step =
                     connect::read(first, body(packet)).map_or_else(refused, |connect| Step::Enter(connect.into()));
-                self.held.drain(..packet.len());
+                self.early.drain(..packet.len());
                 Some(step)
             }
             Err(fault) => Some(refused(Refused { version: Version::V3, fault })),
@@ -76,11 +90,21 @@ impl Gate {
 
     /// Keeps what a client sends that is not in yet. Gives whether it may go on.
     pub fn keep(&mut self, bytes: &[u8]) -> bool {
-        let has_room = self.held.len() + bytes.len() <= MQTT_EARLY_MAX_BYTES;
-        if has_room {
-            self.held.extend(bytes);
+        self.hold(bytes).is_ok()
+    }
+
+    fn hold(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        let held = self.early.len() + bytes.len();
+        if held > MQTT_EARLY_MAX_BYTES {
+            return Err(Fault::new(reason::TOO_LARGE, "too much comes before the answer to CONNECT"));
         }
-        has_room
+        if !self.room.hold(held.saturating_sub(MQTT_EARLY_SMALL_BYTES)) {
+            return Err(Fault::new(reason::BUSY, "too much is being sent to this server at once; try again"));
+        }
+        // No more than is counted.
+        self.early.reserve_exact(bytes.len());
+        self.early.extend(bytes);
+        Ok(())
     }
 
     /// The client is in, and is looked after from now on. Gives what it has said already.
@@ -88,17 +112,23 @@ impl Gate {
         let keep_alive_s = keep_alive_s(connect);
         self.version = connect.version;
         self.patience_ms = (keep_alive_s > 0).then(|| u64::from(keep_alive_s) * 1_500);
-        self.take(&[], now_ms)
+        self.room = Room::default();
+        let early = std::mem::take(&mut self.early);
+        self.take(&early, now_ms)
     }
 
     /// What the client sends.
     pub fn take(&mut self, bytes: &[u8], now_ms: u64) -> Vec<Step> {
         self.heard_ms = now_ms;
-        self.held.extend(bytes);
+        let Some(mut held) = self.partial.take() else {
+            let why = "others need the room that was taken by a packet which did not become whole";
+            return vec![Step::End(encode::disconnect(self.version, reason::QUOTA, why))];
+        };
+        held.extend(bytes);
         let room = MQTT_PACKET_FLOW.burst.saturating_sub(self.packets.left(MQTT_PACKET_FLOW, now_ms)) as usize;
         let (mut pings, mut passed, mut taken, mut count) = (0, Vec::new(), 0, 0);
         let fault = loop {
-            let (first, packet) = match next(&self.held[taken..]) {
+            let (first, packet) = match next(&held[taken..], MQTT_PACKET_MAX_BYTES) {
                 Ok(None) => break None,
                 Ok(Some(_)) if count == room => break Some(Fault::new(reason::RATE, "packets come too fast")),
                 Ok(Some(next)) => next,
@@ -112,13 +142,15 @@ impl Gate {
             }
         };
         self.packets.add(count, MQTT_PACKET_FLOW, now_ms);
-        // Once for all packets: what follows is moved.
-        self.held.drain(..taken);
+        if fault.is_none() {
+            // Once for all packets: what follows is moved, into no more than it needs.
+            let rest = if taken > 0 { held.split_off(taken) } else { held };
+            self.partial.keep(rest, taken > 0);
+        }
         let mut steps = Vec::new();
         steps.extend((pings > 0).then(|| Step::Tell(encode::pingresp().repeat(pings))));
         steps.extend((!passed.is_empty()).then_some(Step::Pass(passed)));
         if let Some(fault) = fault {
-            self.held.clear();
             steps.push(Step::End(encode::disconnect(self.version, fault.reason, &fault.why)));
         }
         steps
@@ -188,13 +220,13 @@ pub fn packets(mut bytes: &[u8]) -> Vec<(u8, &[u8])> {
     packets
 }
 
-/// The first of these packets, if it is whole, and its first byte.
-fn next(bytes: &[u8]) -> Result<Option<(u8, &[u8])>, Fault> {
+/// The first of these packets, if it is whole, and its first byte. Fails for one of more bytes than it may have.
+fn next(bytes: &[u8], max_bytes: usize) -> Result<Option<(u8, &[u8])>, Fault> {
     let Some(first) = bytes.first().copied() else { return Ok(None) };
     let Some((length, taken)) = length(&bytes[1..])? else { return Ok(None) };
     let end = 1 + taken + length;
-    if end > MQTT_PACKET_MAX_BYTES {
-        let why = format!("a packet has at most {MQTT_PACKET_MAX_BYTES} bytes, this one {end}");
+    if end > max_bytes {
+        let why = format!("this packet has at most {max_bytes} bytes, and not {end}");
         return Err(Fault::new(reason::TOO_LARGE, why));
     }
     Ok(bytes.get(..end).map(|packet| (first, packet)))
@@ -206,8 +238,14 @@ fn body(packet: &[u8]) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+
     use super::*;
+    use crate::base::counted::Share;
+    use crate::limits::MQTT_PARTIAL_MAX_BYTES;
     use crate::protocol::mqtt::connect::tests::body as connect_body;
+    use crate::protocol::mqtt::wire::put_length;
 
     /// A CONNECT of this version with a keep alive of 30 seconds.
     fn connect(level: u8) -> Vec<u8> {
@@ -280,6 +318,65 @@ mod tests {
         let mut gate = Gate::new(0);
         assert!(matches!(gate.knock(&early[..MQTT_EARLY_MAX_BYTES]), Some(Step::Enter(_))));
         assert!(gate.keep(b"x") && !gate.keep(&early), "and not more later");
+    }
+
+    #[test]
+    fn what_comes_of_those_who_are_not_in_is_counted_and_a_usual_connect_comes_through() {
+        const EACH: usize = MQTT_CONNECT_MAX_BYTES - 4;
+        let all = Rc::new(Cell::new(0));
+        let share = || Share { held: all.clone(), max_bytes: 10 * EACH };
+        let gate = || Gate::new(0).among(&Partials::default(), Room::of(vec![share()]));
+        let connect_of = |length: usize| {
+            let mut head = vec![0x10];
+            put_length(length, &mut head);
+            head
+        };
+        let mut waiting: Vec<Gate> = (0..200).map(|_| gate()).collect();
+        let told = waiting.iter_mut().map(|gate| gate.knock(&[connect_of(EACH), vec![0; EACH - 4]].concat()));
+        let busy = told.filter(|step| *step == Some(Step::End(encode::refusal(Version::V3, reason::BUSY, ""))));
+        assert!(busy.count() >= 189);
+        assert!(all.get() > 0 && all.get() <= 10 * EACH && waiting[199].early.is_empty(), "{}", all.get());
+        let mut usual = gate();
+        let Some(Step::Enter(connect)) = usual.knock(&connect(5)) else { unreachable!() };
+        assert_eq!(usual.enter(&connect, 0), []);
+        let refusal = Step::End(encode::refusal(Version::V3, reason::TOO_LARGE, ""));
+        assert_eq!(gate().knock(&connect_of(MQTT_CONNECT_MAX_BYTES)), Some(refusal), "before it came");
+        drop(waiting);
+        assert_eq!(all.get(), 0);
+    }
+
+    #[test]
+    fn a_client_that_is_in_does_not_count_any_more() {
+        let all = Rc::new(Cell::new(0));
+        let share = Share { held: all.clone(), max_bytes: MQTT_EARLY_MAX_BYTES };
+        let mut gate = Gate::new(0).among(&Partials::default(), Room::of(vec![share]));
+        let Some(Step::Enter(entered)) = gate.knock(&connect(4)) else { unreachable!() };
+        assert!(gate.keep(&[b"\x30\xff\x7f".as_slice(), &[b'x'; 4_096]].concat()) && all.get() > 0);
+        gate.enter(&entered, 0);
+        assert_eq!(all.get(), 0);
+    }
+
+    #[test]
+    fn beyond_so_many_bytes_of_partial_packets_the_client_that_waited_for_longest_ends() {
+        let all = Partials::default();
+        let begun = [b"\x30\x80\x80\x04".as_slice(), &[b'x'; 65_000]].concat();
+        let start = |level| {
+            let mut gate = Gate::new(0).among(&all, Room::default());
+            let Some(Step::Enter(connect)) = gate.knock(&connect(level)) else { unreachable!() };
+            gate.enter(&connect, 0);
+            assert_eq!(gate.take(&begun, 0), []);
+            gate
+        };
+        let mut gates: Vec<Gate> = (0..300).map(|_| start(5)).collect();
+        assert!(all.bytes() <= MQTT_PARTIAL_MAX_BYTES, "{}", all.bytes());
+        let told = gates[0].take(b"x", 1);
+        assert!(matches!(&told[..], [Step::End(Some(said))] if said[2] == reason::QUOTA), "{told:?}");
+        let rest = vec![b'x'; 65_536 - 65_000];
+        let passed = gates[299].take(&rest, 1);
+        assert!(matches!(&passed[..], [Step::Pass(packet)] if packet.len() == 65_540), "{}", passed.len());
+        assert_eq!(start(4).take(&rest, 1).len(), 1, "others come through meanwhile");
+        drop(gates);
+        assert_eq!(all.bytes(), 0);
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod flight;
 pub mod gate;
 pub mod message;
 pub mod packet;
+pub mod partials;
 mod properties;
 pub mod reason;
 pub mod session;
