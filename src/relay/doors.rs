@@ -102,5 +102,7 @@ impl Relay {
     }
 }
 
+#[cfg(all(test, feature = "socketio"))]
+mod socketio_tests;
 #[cfg(all(test, feature = "pusher"))]
 mod tests;

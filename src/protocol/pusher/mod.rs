@@ -304,6 +304,7 @@ impl Pusher {
         let is_refused = |joining: &Joining| entering(joining).is_some_and(|serial| refused.contains(&serial));
         let entered = self.joining.iter().find(|(_, joining)| is_refused(joining)).map(|(channel, _)| channel.clone());
         match entered {
+            Some(_) if error.may_pass() => farewell(error),
             Some(channel) => self.turn_away(&channel, error),
             None => words::error(error, words::refusal_code(error)),
         }
@@ -314,7 +315,7 @@ impl Pusher {
         self.leave(channel);
         match error {
             None => Encoded::NOTHING,
-            Some(error) if error.status_code >= 500 => farewell(error),
+            Some(error) if error.may_pass() => farewell(error),
             Some(error) => words::no_subscription(channel, error),
         }
     }

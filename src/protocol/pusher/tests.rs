@@ -306,6 +306,24 @@ fn who_cannot_enter_is_not_subscribed() {
 }
 
 #[test]
+fn whom_a_channel_cannot_take_for_now_comes_back_after_a_while() {
+    for (error, code) in [(Code::RateLimited, 4100), (Code::Unavailable, 4100), (Code::Disconnected, 4200)] {
+        let error = error.into();
+        let mut client = Client::new();
+        client.joins("presence-a", r#"{"user_id":"ann"}"#);
+        client.tell(of_channel(action::ATTACHED, "presence-a"));
+        let orders = client.door.orders();
+        let [Inbound::Presence(enter)] = &orders[..] else { panic!("{orders:?}") };
+        let (msg_serial, error) = (Some(enter.msg_serial), Some(&error));
+        let nack = Outbound { action: action::NACK, msg_serial, error, ..Outbound::default() };
+        for refusal in [nack, Outbound { error, ..of_channel(action::ERROR, "presence-a") }] {
+            let Encoded::Several(told) = client.door.tell(&refusal) else { panic!("{refusal:?}") };
+            assert_eq!(told.last(), Some(&Encoded::Close(code)), "{told:?}");
+        }
+    }
+}
+
+#[test]
 fn more_users_than_may_be_told_are_refused() {
     let mut client = Client::new();
     client.joins("presence-a", r#"{"user_id":"ann"}"#);

@@ -155,7 +155,9 @@ impl SocketIo {
 
     fn leave(&mut self, namespace: &str) -> Result<Vec<Heard>, ErrorInfo> {
         self.open.waiting.retain(|waiting| waiting.namespace != namespace);
-        Ok(vec![Heard::Do(Inbound::Detach { channel: packet::channel(namespace)? })])
+        let channel = packet::channel(namespace)?;
+        self.forget_within(&channel);
+        Ok(vec![Heard::Do(Inbound::Detach { channel })])
     }
 
     /// A client would come into a namespace.

@@ -111,8 +111,14 @@ impl Visitor for SocketIo {
         std::mem::take(&mut self.open.orders)
     }
 
+    /// The rest of a publish of which it has the beginning is told to it alone.
+    fn hears_alone(&self, channel: &str) -> bool {
+        self.open.within.iter().any(|(known, _)| known == channel)
+    }
+
     fn is_busy(&self) -> bool {
-        !self.open.waiting.is_empty() || !self.open.awaited.is_empty() || self.open.partial.is_some()
+        let Open { waiting, awaited, within, partial, .. } = &*self.open;
+        !waiting.is_empty() || !awaited.is_empty() || !within.is_empty() || partial.is_some()
     }
 
     fn echoes(&self) -> bool {

@@ -92,6 +92,7 @@ impl SocketIo {
         let Some(waiting) = self.take_waiting(channel) else {
             return if is_resumed { Encoded::NOTHING } else { self.come_back() };
         };
+        self.forget_within(channel);
         let known = self.origin.get_or_insert_with(|| std::mem::take(&mut self.open.connection_id));
         let origin = waiting.origin.as_deref().unwrap_or(known);
         let pid = match waiting.from.filter(|_| is_resumed) {
@@ -107,6 +108,7 @@ impl SocketIo {
 
     /// The channel could not be had, for now or at all.
     fn detached(&mut self, channel: &str, error: &ErrorInfo) -> Encoded {
+        self.forget_within(channel);
         match self.take_waiting(channel) {
             Some(waiting) if !error.may_pass() => connect_error(&waiting.namespace, error),
             // A client comes back by itself when its connection is closed, and only then.
@@ -114,13 +116,22 @@ impl SocketIo {
         }
     }
 
+    /// Where it goes on in the middle of a publish does not matter any more.
+    pub(super) fn forget_within(&mut self, channel: &str) {
+        self.open.within.retain(|(known, _)| known != channel);
+    }
+
     fn come_back(&mut self) -> Encoded {
         self.open.orders.push(Inbound::Disconnect);
         Encoded::Text(engine::CLOSE.to_owned())
     }
 
-    /// The client may not be in a namespace, or not any more.
+    /// The client may not be in a namespace, or not any more, or not for now.
     fn ended(&mut self, channel: &str, error: &ErrorInfo) -> Encoded {
+        if error.may_pass() {
+            return self.detached(channel, error);
+        }
+        self.forget_within(channel);
         if let Some(waiting) = self.take_waiting(channel) {
             return connect_error(&waiting.namespace, error);
         }
@@ -129,10 +140,13 @@ impl SocketIo {
         Encoded::Several(vec![error_event(&namespace, error), end])
     }
 
-    /// The connection ends; those who wait learn why.
+    /// The connection ends; those who wait learn why, unless it may pass: who is told does not come back.
     fn failed(&mut self, frame: &Outbound<'_>) -> Encoded {
         let waiting = std::mem::take(&mut self.open.waiting).into_iter();
-        let told = frame.error.map(|error| waiting.map(|waiting| connect_error(&waiting.namespace, error)).collect());
+        let told = frame
+            .error
+            .filter(|error| !error.may_pass())
+            .map(|error| waiting.map(|waiting| connect_error(&waiting.namespace, error)).collect());
         let mut told: Vec<Encoded> = told.unwrap_or_default();
         told.push(super::encode(frame));
         Encoded::Several(told)

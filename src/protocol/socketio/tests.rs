@@ -334,7 +334,19 @@ fn what_a_client_mends_by_coming_back_closes_its_connection() {
     guest.connects("chat", json!({}));
     assert!(text(guest.door.tell(&detached(&lasting))).starts_with("44/chat,"));
     assert_eq!(guest.door.orders(), []);
-    let ended = Outbound { channel: Some("chat"), error: Some(&lasting), ..frame(action::ERROR) };
+    let ended = |error| Outbound { channel: Some("chat"), error: Some(error), ..frame(action::ERROR) };
+    let all = [Code::Unavailable, Code::RateLimited, Code::Disconnected].map(ErrorInfo::from);
+    for passing in &all {
+        guest.connects("chat", json!({}));
+        assert_eq!(text(guest.door.tell(&ended(passing))), "1", "a channel that has no room");
+        assert_eq!(guest.door.orders(), [Inbound::Disconnect]);
+        guest.connects("chat", json!({}));
+        let failed = Outbound { error: Some(passing), ..frame(action::ERROR) };
+        assert_eq!(texts(guest.door.tell(&failed)), ["1"], "nor is it told before that it is refused");
+    }
+    guest.connects("chat", json!({}));
+    assert!(text(guest.door.tell(&ended(&lasting))).starts_with("44/chat,"));
+    let ended = ended(&lasting);
     let told = texts(guest.door.tell(&ended));
     assert!(told[0].starts_with("42/chat,[\"[meta]error\",") && told[1] == "41/chat,", "{told:?}");
 }
