@@ -118,7 +118,14 @@ impl<S: Store + push::Store> AppHost<S> {
 
     fn ask_key(&mut self, caller: CallerId, contact: String) {
         match self.stored_keys() {
-            Ok(Some(keys)) => self.answer_push(caller, Ok(Ok(PushResponse::Key(keys.public_text())))),
+            Ok(Some(keys)) if !keys.contact.is_empty() || contact.is_empty() => {
+                self.answer_push(caller, Ok(Ok(PushResponse::Key(keys.public_text()))));
+            }
+            Ok(Some(keys)) => {
+                let keys = VapidKeys { contact, ..keys };
+                let saved = self.store.save_vapid(&pinned::encode(&keys));
+                self.answer_push(caller, saved.map(|()| Ok(PushResponse::Key(keys.public_text()))));
+            }
             Ok(None) => {
                 let is_first = self.push.key_callers.is_empty();
                 self.push.key_callers.push((caller, contact));
@@ -131,7 +138,8 @@ impl<S: Store + push::Store> AppHost<S> {
     /// The platform has made a pair of keys, or could not. They are kept for good, unless others are already.
     pub(super) fn keys_made(&mut self, pair: Option<(Vec<u8>, Vec<u8>)>) {
         let callers = std::mem::take(&mut self.push.key_callers);
-        let contact = callers.first().map(|(_, contact)| contact.clone()).unwrap_or_default();
+        let mut contacts = callers.iter().map(|(_, contact)| contact);
+        let contact = contacts.find(|contact| !contact.is_empty()).cloned().unwrap_or_default();
         let made = pair.map(|(public, private)| VapidKeys { public, private, contact });
         let key = self.stored_keys().and_then(|known| match known.or(made) {
             Some(keys) => {

@@ -16,6 +16,7 @@ use super::caller::{Caller, credentials};
 use super::step::{Begin, another_answer};
 use super::{Context, Step};
 use crate::auth::{Identity, Operations, from_base64};
+use crate::base::endpoint::Endpoint;
 use crate::error::{Code, ErrorInfo};
 use crate::http::{Form, Reply, Request, percent};
 use crate::intake::parameters::QueryOf;
@@ -217,13 +218,16 @@ fn begin(
     Ok(form.unless_revoked(check, step))
 }
 
-/// The key by which browsers know this app: bare text, since SDKs read it as that.
+/// The key by which browsers know this app: bare text, since SDKs read it as that. Who may not administer push does not
+/// say what is told of the app: whoever asks chooses the host.
 fn key(request: &Request, asker: &Asker) -> Result<Step, ErrorInfo> {
     if !asker.has(Operations::PUSH_ADMIN) && !asker.has(Operations::PUSH_SUBSCRIBE) {
         return Err(not_permitted("subscribe to push"));
     }
-    let name = request.host.rsplit_once(':').map_or(request.host.as_str(), |(name, _)| name);
-    let contact = if request.is_secure { format!("https://{}", request.host) } else { format!("mailto:push@{name}") };
+    let contact = match Endpoint::parse(&format!("https://{}", request.host.to_ascii_lowercase())) {
+        Some(here) if request.is_secure && asker.has(Operations::PUSH_ADMIN) && here.is_public() => here.origin,
+        _ => String::new(),
+    };
     let form = Form::of(request);
     Ok(ask(asker, PushRequest::Key { contact }, form, |response| match response {
         PushResponse::Key(key) => Ok(Reply::of(200, "text/plain", key)),

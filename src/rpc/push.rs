@@ -46,7 +46,7 @@ pub enum PushRequest {
     /// What was published on a channel. Answered by [`PushResponse::Done`].
     Said(Vec<ChannelPush>),
     /// The public key by which push services know the app. `contact` is whom they may write to, if nobody else is
-    /// named. Answered by [`PushResponse::Key`].
+    /// named; empty where that is not known. Answered by [`PushResponse::Key`].
     Key { contact: String },
 }
 

@@ -137,10 +137,11 @@ fn bounds(env: &Env) -> Result<Bounds, ErrorInfo> {
 }
 
 /// Whether push services may be anywhere, as local tests need it (`PUSH_PRIVATE_ADDRESSES=true`), and whom they may
-/// write to (`PUSH_CONTACT`).
+/// write to (`PUSH_CONTACT`, or where `ERRORS_URL` is).
 pub fn push(env: &Env) -> push::Settings {
     let contact = Some(variable(env, "PUSH_CONTACT")).filter(|contact| !contact.is_empty());
-    push::Settings { private_addresses: variable(env, "PUSH_PRIVATE_ADDRESSES") == "true", contact }
+    let private_addresses = variable(env, "PUSH_PRIVATE_ADDRESSES") == "true";
+    push::Settings::new(private_addresses, contact, errors_url(env).as_deref())
 }
 
 /// Whether receivers of webhooks may be anywhere, as local tests need it (`WEBHOOK_PRIVATE_ADDRESSES=true`).

@@ -249,7 +249,7 @@ impl Store for AppStore {
     }
 
     fn save_vapid(&mut self, keys: &[u8]) -> Result<(), StoreError> {
-        self.write_push("INSERT OR IGNORE INTO vapid (id, value) VALUES (0, ?)", &[bytes(keys)])
+        self.write_push("INSERT OR REPLACE INTO vapid (id, value) VALUES (0, ?)", &[bytes(keys)])
     }
 
     fn permit(&mut self, service: &str) -> Result<Option<Vec<u8>>, StoreError> {

@@ -15,6 +15,7 @@ mod publishing;
 #[cfg(feature = "pusher")]
 mod pusher;
 mod push;
+mod push_key;
 mod push_of_messages;
 mod sizes;
 mod stats;

@@ -34,7 +34,7 @@ fn patch(path: &str, body: &Value) -> Asked {
 }
 
 /// With a key that may subscribe, and nothing else.
-fn subscriber(asked: Asked) -> Asked {
+pub fn subscriber(asked: Asked) -> Asked {
     asked.key("demo.subscriber:local-only")
 }
 
@@ -473,16 +473,6 @@ fn a_batch_says_of_each_what_became_of_it() {
     let large = json!([{"recipient": recipients, "payload": payload}]);
     assert_eq!(world.send(post("/push/batch/publish", &large.to_string())).code(), 40000);
     assert_eq!(world.send(post("/push/batch/publish", "{}")).code(), 40000);
-}
-
-#[test]
-fn the_key_of_an_app_is_bare_text_and_stays() {
-    let mut world = World::new();
-    let reply = world.send(subscriber(get("/push/publicVapidKey")));
-    assert_eq!((reply.status, reply.header("Content-Type")), (200, Some("text/plain")));
-    let key = String::from_utf8(reply.body).unwrap();
-    assert!(key.len() == 87 && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)), "{key}");
-    assert_eq!(world.send(get("/push/publicVapidKey")).body, key.into_bytes());
 }
 
 #[test]

@@ -24,7 +24,7 @@ const apps = {
     namespaces: [{ id: 'pushenabled', pushEnabled: true }],
   }],
 };
-const runtime = await startRuntime(apps, { variables: { PUSH_PRIVATE_ADDRESSES: 'true' } });
+const runtime = await startRuntime(apps, { variables: { PUSH_PRIVATE_ADDRESSES: 'true', PUSH_CONTACT: 'mailto:ops@example.com' } });
 after(() => runtime.stop());
 
 const bundle = (/** @type {string} */ name) =>

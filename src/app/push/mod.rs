@@ -20,6 +20,8 @@ pub mod store;
 pub mod transport;
 pub mod web;
 
+use crate::base::endpoint::Endpoint;
+
 pub use outbox::{Attempt, Outbox, Outcome, Surroundings, To, WebPush};
 pub use registry::Registry;
 pub use store::{Store, Waiting};
@@ -32,4 +34,13 @@ pub struct Settings {
     pub private_addresses: bool,
     /// Whom push services may write to: `mailto:…` or `https://…`.
     pub contact: Option<String>,
+}
+
+impl Settings {
+    /// The contact is what the operator says, or the origin at which this deployment says that it explains errors.
+    pub fn new(private_addresses: bool, contact: Option<String>, errors_url: Option<&str>) -> Settings {
+        let here = errors_url.and_then(Endpoint::parse).filter(|url| url.is_public());
+        let origin = here.map(|url| url.origin).filter(|origin| origin.starts_with("https:"));
+        Settings { private_addresses, contact: contact.or(origin) }
+    }
 }

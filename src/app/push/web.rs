@@ -17,7 +17,7 @@ pub struct VapidKeys {
     pub public: Vec<u8>,
     /// 32 bytes.
     pub private: Vec<u8>,
-    /// Whom a push service may write to when the operator does not say.
+    /// Whom a push service may write to when the operator does not say. Empty when that is not known either.
     pub contact: String,
 }
 
@@ -37,9 +37,13 @@ impl VapidKeys {
     }
 }
 
-/// What is signed by the app's private key, to be read by the push service at this origin.
+/// What is signed by the app's private key, to be read by the push service at this origin. It names whom that may write
+/// to, unless `contact` is empty.
 pub fn statement(origin: &str, contact: &str, now_ms: u64) -> String {
-    let claims = serde_json::json!({ "aud": origin, "exp": (now_ms + VAPID_TTL_MS) / 1_000, "sub": contact });
+    let mut claims = serde_json::json!({ "aud": origin, "exp": (now_ms + VAPID_TTL_MS) / 1_000 });
+    if !contact.is_empty() {
+        claims["sub"] = contact.into();
+    }
     [BASE64URL.encode(r#"{"typ":"JWT","alg":"ES256"}"#), BASE64URL.encode(claims.to_string())].join(".")
 }
 

@@ -257,7 +257,7 @@ impl Store for AppMemory {
 
     fn save_vapid(&mut self, keys: &[u8]) -> Result<(), StoreError> {
         self.check()?;
-        self.push.vapid.get_or_insert_with(|| keys.to_vec());
+        self.push.vapid = Some(keys.to_vec());
         Ok(())
     }
 
