@@ -75,7 +75,7 @@ export async function restore(data, source, tell) {
     // Moved into its place when it is whole, so that an interrupted restore leaves none.
     const half = `${objects}.half`;
     fs.rmSync(half, { recursive: true, force: true });
-    fs.cpSync(path.join(source, 'objects'), half, { recursive: true });
+    copyPrivately(path.join(source, 'objects'), half);
     const files = databases(half);
     if (files.length !== manifest.objects) {
       throw new BadData(`${source} should have ${manifest.objects} objects, and has ${files.length}`);
@@ -102,6 +102,23 @@ function databases(folder) {
   const files = all.filter((file) => file.endsWith('.sqlite'));
   const isIndex = (/** @type {string} */ file) => Number(path.basename(file) === 'metadata.sqlite');
   return files.sort((one, other) => isIndex(one) - isIndex(other) || (one < other ? -1 : 1));
+}
+
+/**
+ * Copies a folder so that nobody else on the machine reads the copy, whatever modes a backup got on its way here.
+ * @param {string} from @param {string} to
+ */
+function copyPrivately(from, to) {
+  const found = fs.lstatSync(from);
+  if (found.isFile()) {
+    fs.copyFileSync(from, to);
+    fs.chmodSync(to, 0o600);
+  } else if (found.isDirectory()) {
+    fs.mkdirSync(to, { mode: 0o700 });
+    fs.readdirSync(from).forEach((name) => copyPrivately(path.join(from, name), path.join(to, name)));
+  } else {
+    throw new BadData(`${from} is no file and no directory, and a backup has nothing else`);
+  }
 }
 
 /** @param {string} folder */

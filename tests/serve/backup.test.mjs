@@ -49,6 +49,30 @@ test('a backup under load has all that was acknowledged before it, and no channe
   while ((await presence.get({})).items.length > 0);
 });
 
+test('what is restored is for nobody else to read, whatever modes the backup has, and no link leads out of it', async (t) => {
+  const served = await Served.start(t);
+  await rest(served).channels.get('persisted:a').publish('a', 'one');
+  const [copy, data] = [path.join(folder(t), 'copy'), folder(t)];
+  assert.equal((await run(['backup', '--data', served.data, copy])).code, 0);
+  const below = (/** @type {string} */ from) =>
+    ['', ...fs.readdirSync(from, { recursive: true, encoding: 'utf8' })].map((name) => path.join(from, name));
+  const isFolder = (/** @type {string} */ name) => fs.lstatSync(name).isDirectory();
+  below(copy).forEach((name) => fs.chmodSync(name, isFolder(name) ? 0o755 : 0o644));
+  fs.chmodSync(data, 0o755);
+  const back = await run(['restore', '--data', data, copy]);
+  assert.equal(back.code, 0, back.output);
+  const restored = below(path.join(data, 'objects'));
+  assert.ok(restored.some((name) => name.endsWith('.sqlite')));
+  for (const name of restored) assert.equal(fs.statSync(name).mode & 0o777, isFolder(name) ? 0o700 : 0o600, name);
+
+  const file = below(path.join(copy, 'objects')).find((name) => name.endsWith('.sqlite')) ?? '';
+  fs.renameSync(file, `${copy}.sqlite`);
+  fs.symlinkSync(`${copy}.sqlite`, file);
+  const linked = await run(['restore', '--data', folder(t), copy]);
+  assert.equal(linked.code, 1);
+  assert.match(linked.output, /\.sqlite is no file and no directory/);
+});
+
 test('what would overwrite or is not whole is refused, and what is damaged is named', async (t) => {
   const served = await Served.start(t);
   await rest(served).channels.get('persisted:a').publish('a', 'one');
