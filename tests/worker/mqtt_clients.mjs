@@ -85,13 +85,17 @@ export async function connect(t, runtime, options) {
 export class Raw extends Heard {
   /**
    * @param {Runtime} runtime
-   * @param {{ protocolVersion?: number, path?: string, protocols?: string[] }} [options]
+   * @param {{
+   *   protocolVersion?: number, path?: string, protocols?: string[], headers?: Record<string, string>
+   * }} [options]
    */
-  constructor(runtime, { protocolVersion = 5, path, protocols = ['mqtt'] } = {}) {
+  constructor(runtime, { protocolVersion = 5, path, protocols = ['mqtt'], headers } = {}) {
     super();
     cannotComeBack();
     this.protocolVersion = protocolVersion;
-    this.socket = new WebSocket(addressOf(runtime, path), protocols);
+    // Node's takes headers, too.
+    const init = /** @type {any} */ ({ protocols, headers });
+    this.socket = new WebSocket(addressOf(runtime, path), init);
     this.socket.binaryType = 'arraybuffer';
     this.opened = new Promise((resolve, reject) => {
       this.socket.onopen = resolve;

@@ -40,6 +40,32 @@ test('CONNACK of version 5 says what there is', async (t) => {
   });
 });
 
+test('hundreds of one address who never become whole take no more than their part, and others come in', async (t) => {
+  const options = { protocolVersion: 4, headers: { 'cf-connecting-ip': '192.0.2.1' } };
+  const silent = Array.from({ length: 200 }, () => new Raw(runtime, options));
+  t.after(() => silent.forEach((raw) => raw.socket.close()));
+  await Promise.all(silent.map((raw) => raw.opened));
+  // A CONNECT of 28,000 bytes that lacks its last.
+  const begun = Buffer.concat([Buffer.from([0x10, 0xe0, 0xda, 0x01]), Buffer.alloc(27_999)]);
+  silent.forEach((raw) => raw.say(begun));
+  // All but 2 KB of each count: beyond 1 MB they are told that the server is busy.
+  const kept = Math.floor((1_024 * 1_024) / (begun.length - 2_048));
+  const busy = silent.map((raw) => raw.first(1).then(([{ returnCode }]) => returnCode));
+  await new Promise((/** @type {(value?: unknown) => void} */ resolve) => {
+    let count = 0;
+    busy.forEach((told) => void told.then((code) => code === 3 && ++count === silent.length - kept && resolve()));
+  });
+  for (let number = 0; number < 20; number++) assert.equal((await enter(t, options)).all[0].returnCode, 0);
+});
+
+test('a CONNECT that is too large is refused before it came', async (t) => {
+  const raw = new Raw(runtime, { protocolVersion: 4 });
+  t.after(() => raw.socket.close());
+  await raw.opened;
+  raw.say(Buffer.from([0x10, 0xd8, 0xaa, 0x04]));
+  assert.deepEqual((await raw.closed).map(({ cmd, returnCode }) => [cmd, returnCode]), [['connack', 3]]);
+});
+
 test('clients find it at the paths they use, and are told their subprotocol', async (t) => {
   for (const [path, protocols] of /** @type {const} */ ([['/', ['mqtt']], ['/ws', ['mqttv3.1', 'mqtt']], ['/mqtt', []]])) {
     const raw = new Raw(runtime, { path, protocols: [...protocols] });
