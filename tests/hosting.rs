@@ -278,6 +278,25 @@ fn what_a_channel_commits_as_it_wakes_is_delivered_whatever_becomes_of_it() {
     assert!(actions(&mut objects, 1).contains(&15));
 }
 
+/// The platform has not said yet what alarm is set: one that rings at once costs a look, which others are spared.
+#[test]
+fn a_channel_that_owes_pushes_wakes_though_it_is_killed_at_once() {
+    let extras = json!({"push": {"notification": {"title": "Goal"}}});
+    let message = Message { extras: extras.as_object().cloned(), ..Message::default() };
+    for (push, alarm_ms) in [(true, Some(1_000_000)), (false, None)] {
+        let mut objects = objects_in(json!([{"id": "room", "pushEnabled": push}]));
+        let host = &mut objects.hosts[CHANNEL];
+        let rules = Rules::on(&host.app, &address().channel);
+        host.holds_alarm = true;
+        let (key, content) = (PublishKey::Request("1".into()), Submission::Messages(vec![message.clone()]));
+        let request = Request::Publish(vec![Publish { key, connection_id: None, by: Source::SERVER, content }]);
+        let call = ChannelCall { to: address(), rules, request };
+        let (_, said) = turn(host, object::Input::Call { caller: CallerId(1), call }, 1_000_000);
+        assert!(said.iter().any(|(_, output)| matches!(output, Output::Answer { .. })), "{said:?}");
+        assert_eq!(host.disk().alarm_ms(), alarm_ms, "with pushes: {push}");
+    }
+}
+
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
 fn publish(objects: &mut Objects, link: u64, serial: u64) {

@@ -1,4 +1,4 @@
-//! A relay that was killed while it had sessions of MQTT clients, and whose storage fails when it comes back.
+//! A relay that was killed while it had sessions of MQTT clients: it wakes, and its storage fails when it comes back.
 #![cfg(feature = "mqtt")]
 
 #[allow(dead_code, reason = "other tests need more of it")]
@@ -53,6 +53,20 @@ fn comes(host: &mut Host, link: u64) -> bool {
     let (opening, fresh_id) = (opening(grant(), "ann", false, NOW_MS), format!("conn{link}"));
     let packets = turn(host, Input::Open { link: LinkId(link), mode: None, opening, fresh_id });
     packets.first().expect("a CONNACK")[2] == 1
+}
+
+/// The platform has not said yet what alarm is set, and nobody else would wake the relay.
+#[test]
+fn a_relay_that_is_killed_as_it_lets_in_a_client_with_a_will_wakes_for_it() {
+    let killed = |has_will| {
+        let mut host = Host::new(RelayName::shard(app().id(), 0), app(), None, Disk::new(Random::new(1)));
+        host.holds_alarm = true;
+        let opening = opening(grant(), "ann", has_will, NOW_MS);
+        turn(&mut host, Input::Open { link: LinkId(1), mode: None, opening, fresh_id: "conn".into() });
+        host.crash();
+        host.disk().alarm_ms()
+    };
+    assert_eq!((killed(true), killed(false)), (Some(NOW_MS), None));
 }
 
 /// Rows that could not be read are not taken for absent.

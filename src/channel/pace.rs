@@ -47,9 +47,11 @@ impl Channel {
         (self.pace.open < self.tip() && !self.feeds.is_empty() && !self.stale).then_some(self.pace.until_ms)
     }
 
-    /// Whether a relay has not said that it has all that is stored, as far as this memory knows.
-    pub fn owes_delivery(&self) -> bool {
-        self.feeds.owe() || self.paces_until_ms().is_some()
+    /// Whether a relay, a webhook or the app has not said that it has all that is stored for it, as far as this memory
+    /// knows.
+    pub fn owes(&self) -> bool {
+        let delivery = self.feeds.owe() || self.paces_until_ms().is_some();
+        delivery || !self.states.pushes.is_empty() || !self.hooks_are_idle()
     }
 
     /// The alarm for it that outlives the timer: nobody else would wake a channel that loses its memory meanwhile.

@@ -59,6 +59,11 @@ impl Alarm {
         }
     }
 
+    /// Whether what was set by an earlier memory is known.
+    pub fn is_known(self) -> bool {
+        matches!(self, Alarm::Set { .. })
+    }
+
     pub fn learned(&mut self, at_ms: Option<u64>) {
         if *self == Alarm::Asking {
             *self = Alarm::Set { at_ms };

@@ -48,12 +48,15 @@ impl<S: Store + RelayStore> Host<S> {
                 if self.store.change_kept(&kept).is_err() {
                     self.relay.iter_mut().for_each(|relay| relay.not_kept(&kept));
                 }
+                // The will of a client that was just let in is published though its relay is killed in this moment.
+                if self.relay.as_ref().is_some_and(relay::Relay::owes_wills) {
+                    self.insist();
+                }
             }
             relay::Effect::Lives(lives) => {
                 // A connection that is not stored ends untold when its relay is killed.
                 let _ = self.store.change_lives(&lives);
-                let step = self.alarm.insist(self.now_ms);
-                self.alarm_step(step);
+                self.insist();
             }
             relay::Effect::Save { socket, record } => self.outputs.push(Output::Save { socket, record }),
             relay::Effect::Close { socket } => {

@@ -25,10 +25,9 @@ impl<S: Store + RelayStore> Host<S> {
         self.keep_hooked();
         self.count();
         self.start_timers();
-        if self.owes_delivery() {
+        if !self.alarm.is_known() && self.owes() {
             // The next memory would not know of it, and nobody else may wake it.
-            let step = self.alarm.insist(self.now_ms);
-            self.alarm_step(step);
+            self.insist();
         }
         let deadline_ms = self.deadline();
         let step = self.alarm.keep(deadline_ms, self.now_ms);
@@ -36,12 +35,17 @@ impl<S: Store + RelayStore> Host<S> {
     }
 
     /// Whether somebody waits for what is stored here.
-    fn owes_delivery(&self) -> bool {
-        self.channel.as_ref().is_some_and(Channel::owes_delivery)
-            || self.relay.as_ref().is_some_and(Relay::owes_delivery)
+    fn owes(&self) -> bool {
+        self.channel.as_ref().is_some_and(Channel::owes) || self.relay.as_ref().is_some_and(Relay::owes_delivery)
     }
 
-    pub(super) fn alarm_step(&mut self, step: Option<Step>) {
+    /// Sees in this turn that the object wakes.
+    pub(super) fn insist(&mut self) {
+        let step = self.alarm.insist(self.now_ms);
+        self.alarm_step(step);
+    }
+
+    fn alarm_step(&mut self, step: Option<Step>) {
         self.outputs.extend(step.map(|step| match step {
             Step::Ask => Output::AskAlarm,
             Step::Set { at_ms } => Output::SetAlarm { at_ms },

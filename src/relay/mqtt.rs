@@ -438,6 +438,11 @@ impl Relay {
         }
     }
 
+    /// Whether a will is to be published should its client's connection end, or something is due for who is away.
+    pub fn owes_wills(&self) -> bool {
+        self.mqtt.due_ms.is_some()
+    }
+
     /// These rows could not be written, and are with what changes next: a session whose row lacks a subscription would
     /// go on without it, should the relay be killed.
     pub fn not_kept(&mut self, rows: &[(String, Option<Vec<u8>>)]) {

@@ -390,3 +390,16 @@ fn what_comes_after_a_purge_is_sent_from_its_first_message_on() {
         assert_eq!(world.data(), ["a", "d", "e", "f"], "under way: {under_way}");
     }
 }
+
+/// The platform has not said yet what alarm is set, so the next memory has none but the one that was set at once.
+#[test]
+fn what_is_acknowledged_by_an_object_that_is_killed_at_once_comes_though_nobody_calls() {
+    let mut world = World::new(15, &json!({}), |_| Does::NeverGetsIt);
+    world.host.holds_alarm = true;
+    world.publish("a".to_owned());
+    assert_eq!(world.acknowledged, ["a"]);
+    world.host.crash();
+    world.does = |_| Does::Takes;
+    world.run_for(HOOK_LEASE_MS);
+    assert_eq!(world.data(), ["a"]);
+}

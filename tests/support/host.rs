@@ -132,6 +132,8 @@ pub struct Turned {
     pub wrote: bool,
     /// Timers, and how long after now they ring.
     pub started: Vec<(Timer, u64)>,
+    /// It waits to be told when its alarm rings.
+    pub asks_alarm: bool,
 }
 
 pub struct Host {
@@ -162,7 +164,7 @@ pub struct Host {
     /// Calls whose answers this memory waits for.
     in_flight: usize,
     timers: usize,
-    /// The platform does not say when the alarm rings, which it does in its own time.
+    /// The platform does not say at once when the alarm rings; whoever holds the object does, if anybody.
     pub holds_alarm: bool,
     /// Counts the memories; an answer to one that is gone finds nobody.
     pub life: u64,
@@ -361,8 +363,8 @@ impl Host {
 
     fn note(&mut self, input: &object::Input) {
         use object::Input::{
-            Alarm, Answered, AppAnswered, Call, Deliver, Delivered, Follow, Identify, Notice, Posted, Probe, Probed,
-            Rang,
+            Alarm, AlarmKnown, Answered, AppAnswered, Call, Deliver, Delivered, Follow, Identify, Notice, Posted,
+            Probe, Probed, Rang,
         };
         match input {
             Call { caller, .. }
@@ -371,7 +373,12 @@ impl Host {
             | Probe { caller, .. }
             | Identify { caller, .. }
             | Notice { caller, .. } => drop(self.callers.insert(*caller)),
-            Answered { .. } | Delivered { .. } | Probed { .. } | AppAnswered { .. } | Posted { .. } => {
+            Answered { .. }
+            | Delivered { .. }
+            | Probed { .. }
+            | AppAnswered { .. }
+            | Posted { .. }
+            | AlarmKnown { .. } => {
                 self.in_flight = self.in_flight.saturating_sub(1);
             }
             Rang(_) => self.timers -= 1,
@@ -429,7 +436,10 @@ impl Host {
                 self.timers += 1;
                 turned.started.push((timer, after_ms));
             }
-            object::Output::AskAlarm if self.holds_alarm => {}
+            object::Output::AskAlarm if self.holds_alarm => {
+                self.in_flight += 1;
+                turned.asks_alarm = true;
+            }
             object::Output::AskAlarm => {
                 let at_ms = self.disk().alarm_ms();
                 self.drive(object::Input::AlarmKnown { at_ms }, now_ms, turned);

@@ -21,7 +21,7 @@ use courtside::transport::Mode;
 use super::client::{PresenceUpdate, Transport};
 use super::earlier_names;
 use super::frames::{self, Frame};
-use super::host::{Input, LinkId};
+use super::host::{Input, LinkId, Turned};
 use super::trace::note;
 use super::world::{Event, World};
 
@@ -121,6 +121,21 @@ impl Reply {
 }
 
 impl World {
+    /// What a turn asks of the platform's clocks.
+    pub(super) fn keep_time(&mut self, host: usize, Turned { started, asks_alarm, .. }: Turned) {
+        let life = Some(self.hosts[host].life);
+        for (timer, after_ms) in started {
+            // The end of a turn comes when everything that had arrived by then was taken.
+            let delay_ms = if after_ms == 0 { self.random.below(4) } else { after_ms };
+            self.after(delay_ms, Event::Turn { host, life, input: Input::Object(object::Input::Rang(timer)) });
+        }
+        if asks_alarm {
+            let input = Input::Object(object::Input::AlarmKnown { at_ms: self.hosts[host].disk().alarm_ms() });
+            let delay_ms = self.random.below(self.weather.ask_alarm_ms + 1);
+            self.after(delay_ms, Event::Turn { host, life, input });
+        }
+    }
+
     pub(super) fn delay_ms(&mut self) -> u64 {
         match self.random.chance(self.weather.slow_call) {
             true => self.random.between(100, 8_000),

@@ -35,6 +35,8 @@ pub struct Weather {
     pub bytes_per_second: u64,
     /// How long a call, or a disk, takes at most when nothing is wrong with it.
     pub latency_ms: u64,
+    /// How long it takes at most until an object knows when its alarm rings; 0 if it knows that at once.
+    pub ask_alarm_ms: u64,
 }
 
 impl Weather {
@@ -64,6 +66,7 @@ impl Weather {
             latency_ms: 1 + rate(60),
             bytes_per_second: rate(4_000),
             never_answer: rate(20),
+            ask_alarm_ms: rate(400),
         }
     }
 
@@ -99,6 +102,7 @@ impl Weather {
             lose_body: 0,
             ask_twice: 0,
             latency_ms: 10,
+            ask_alarm_ms: 0,
             bytes_per_second: 0,
         }
     }

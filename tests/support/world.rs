@@ -10,7 +10,7 @@ use courtside::auth::App;
 use courtside::model::Format;
 use courtside::model::name::ChannelName;
 use courtside::model::serial::Position;
-use courtside::object::{self, AppInput, CallerId, Question, Timer};
+use courtside::object::{self, AppInput, CallerId, Question};
 use courtside::protocol::Encoded;
 use courtside::rpc::{Address, Occupancy, RelayName, Response, Watching};
 
@@ -294,6 +294,7 @@ impl World {
         let watching = sanctions::watching(&input).filter(|_| self.sanctions.operates);
         let object = &mut self.hosts[host];
         object.disk_mut().failures = self.weather.fail_disk;
+        object.holds_alarm = self.weather.ask_alarm_ms > 0;
         let is_alarm = matches!(input, Input::Object(object::Input::Alarm));
         let alarm_ms = object.disk().alarm_ms().filter(|_| !is_alarm);
         let failed = object.disk().failed;
@@ -314,19 +315,9 @@ impl World {
             let stored_at_ms = self.hosts[host].synced_at_ms.max(self.now_ms);
             self.note_watch(host, watching, stored_at_ms);
         }
-        self.start_timers(host, turned.started);
+        self.keep_time(host, turned);
         self.wake_later(host, alarm_ms, clock_ms);
         self.release(host);
-    }
-
-    fn start_timers(&mut self, host: usize, started: Vec<(Timer, u64)>) {
-        let life = self.hosts[host].life;
-        for (timer, after_ms) in started {
-            // The end of a turn comes when everything that had arrived by then was taken.
-            let delay_ms = if after_ms == 0 { self.random.below(4) } else { after_ms };
-            let input = Input::Object(object::Input::Rang(timer));
-            self.after(delay_ms, Event::Turn { host, life: Some(life), input });
-        }
     }
 
     fn wake_later(&mut self, host: usize, alarm_before_ms: Option<u64>, clock_ms: u64) {
