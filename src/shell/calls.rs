@@ -197,7 +197,7 @@ async fn pause(ms: u64) {
 }
 
 /// What is asked, unless it takes longer.
-async fn within<T>(patience_ms: u64, asked: impl Future<Output = T>) -> Option<T> {
+pub async fn within<T>(patience_ms: u64, asked: impl Future<Output = T>) -> Option<T> {
     match select(pin!(asked), Delay::from(Duration::from_millis(patience_ms))).await {
         Either::Left((answer, _)) => Some(answer),
         Either::Right(_) => {

@@ -54,7 +54,8 @@ extern "C" {
 pub async fn attempt(env: &Env, to: &To) -> Outcome {
     match to {
         To::Channel(call) => {
-            calls::call_channel(env, call).answer().await.map_or(Outcome::Unreachable, Outcome::Channel)
+            let answer = calls::within(PUSH_TIMEOUT_MS, calls::call_channel(env, call).answer()).await.flatten();
+            answer.map_or(Outcome::Unreachable, Outcome::Channel)
         }
         To::Web(push) => post(push).await.unwrap_or(Outcome::Unreachable),
         To::Post(post) => ask(env, post).await.unwrap_or(Outcome::Unreachable),

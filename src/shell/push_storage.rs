@@ -216,14 +216,12 @@ impl Store for AppStore {
 
     fn due_sends(&mut self, now_ms: u64, limit: usize) -> Result<Vec<Waiting>, StoreError> {
         let query = "SELECT id, push, device, tries FROM sends WHERE due_ms <= ? ORDER BY due_ms, id LIMIT ?";
-        let rows = self.push_rows(query, &[number(now_ms), number(limit as u64)])?;
-        let waiting = |row| Waiting {
-            id: integer(row, "id"),
-            push: text(row, "push"),
-            device: text(row, "device"),
-            tries: integer(row, "tries"),
-        };
-        Ok(rows.iter().map(waiting).collect())
+        Ok(self.push_rows(query, &[number(now_ms), number(limit as u64)])?.iter().map(waiting).collect())
+    }
+
+    fn send(&mut self, id: u64) -> Result<Option<Waiting>, StoreError> {
+        let rows = self.push_rows("SELECT id, push, device, tries FROM sends WHERE id = ?", &[number(id)])?;
+        Ok(rows.first().map(waiting))
     }
 
     fn save_send(&mut self, id: u64, tries: u64, due_ms: u64) -> Result<(), StoreError> {
@@ -273,6 +271,15 @@ impl Store for AppStore {
             true => TABLES.iter().try_for_each(|table| self.write_push(&["DELETE FROM ", table].concat(), &[])),
             false => Ok(()),
         }
+    }
+}
+
+fn waiting(row: &JsValue) -> Waiting {
+    Waiting {
+        id: integer(row, "id"),
+        push: text(row, "push"),
+        device: text(row, "device"),
+        tries: integer(row, "tries"),
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod bans;
 mod contact;
+mod outcomes;
 #[allow(dead_code, reason = "shared with the simulation")]
 #[path = "../support"]
 mod support {

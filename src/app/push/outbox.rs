@@ -108,7 +108,7 @@ pub enum Outcome {
 
 #[derive(Debug)]
 struct Flight {
-    delivery: u64,
+    delivery: Waiting,
     /// The end of its lease.
     until_ms: u64,
     via: Via,
@@ -220,8 +220,12 @@ impl Outbox {
             return Ok(attempts);
         }
         let spreads = self.spread(store, around)?;
-        // Whatever becomes of one whose lease is over, it is in nobody's way.
-        self.in_flight.retain(|flight| flight.until_ms > around.now_ms);
+        let is_over = |flight: &Flight| flight.until_ms <= around.now_ms;
+        let over: Vec<Waiting> =
+            self.in_flight.iter().filter(|flight| is_over(flight)).map(|flight| flight.delivery.clone()).collect();
+        for delivery in over {
+            self.tried(store, &delivery, Outcome::Unreachable, around.now_ms)?;
+        }
         self.release(store, around.now_ms)?;
         let room = PUSH_IN_FLIGHT_MAX.saturating_sub(self.in_flight.len());
         for delivery in store.due_sends(around.now_ms, room)? {
@@ -229,7 +233,7 @@ impl Outbox {
             match prepare(store, &delivery, around, |transport| self.is_authorising(transport))? {
                 Prepared::Send(to, via) => {
                     store.save_send(delivery.id, delivery.tries, until_ms)?;
-                    self.in_flight.push(Flight { delivery: delivery.id, until_ms, via });
+                    self.in_flight.push(Flight { delivery: delivery.clone(), until_ms, via });
                     attempts.push(Attempt { delivery, to });
                 }
                 Prepared::Held(transport) => {
@@ -246,7 +250,7 @@ impl Outbox {
         Ok(attempts)
     }
 
-    /// How an attempt went.
+    /// How an attempt went. One whose lease ended before that was a try in vain: it may be over, and its id another's.
     pub fn tried(
         &mut self,
         store: &mut impl Store,
@@ -254,8 +258,13 @@ impl Outbox {
         outcome: Outcome,
         now_ms: u64,
     ) -> Result<(), StoreError> {
-        let index = self.in_flight.iter().position(|flight| flight.delivery == delivery.id);
+        let index = self.in_flight.iter().position(|flight| flight.delivery == *delivery);
         let via = index.map(|index| self.in_flight.swap_remove(index).via);
+        // There is room for another.
+        self.due_at_ms = Some(now_ms);
+        if store.send(delivery.id)?.is_none_or(|known| known != *delivery) {
+            return Ok(());
+        }
         // Of one that nothing is known of any more, the outcome says it.
         let usual = if matches!(outcome, Outcome::Channel(_)) { Via::Channel } else { Via::Web };
         let transport = via.as_ref().unwrap_or(&usual).transport();
@@ -273,10 +282,7 @@ impl Outbox {
             None | Some(Via::Web | Via::Channel) => verdict(outcome),
         };
         self.judge(store, delivery, (transport, verdict), now_ms)?;
-        self.release(store, now_ms)?;
-        // There is room for another.
-        self.due_at_ms = Some(now_ms);
-        Ok(())
+        self.release(store, now_ms)
     }
 
     /// Keeps what came of asking for a token: with one the delivery goes on.

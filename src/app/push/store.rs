@@ -4,7 +4,7 @@ pub use crate::base::storage::StoreError;
 use crate::push::{Device, Subscription};
 use crate::rpc::{DevicesQuery, SubscriptionsQuery};
 
-/// A delivery that waits.
+/// A delivery that waits. Its id may be that of one before, which is no more.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Waiting {
     pub id: u64,
@@ -73,6 +73,8 @@ pub trait Store {
 
     /// Those that are due, the earliest first.
     fn due_sends(&mut self, now_ms: u64, limit: usize) -> Result<Vec<Waiting>, StoreError>;
+
+    fn send(&mut self, id: u64) -> Result<Option<Waiting>, StoreError>;
 
     fn save_send(&mut self, id: u64, tries: u64, due_ms: u64) -> Result<(), StoreError>;
 

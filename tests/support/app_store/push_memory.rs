@@ -202,7 +202,8 @@ impl Store for AppMemory {
 
     fn add_send(&mut self, push: &str, device: &str, due_ms: u64) -> Result<(), StoreError> {
         self.check()?;
-        let id = self.push.next() as u64;
+        // As SQLite does.
+        let id = self.push.sends.keys().next_back().map_or(1, |last| last + 1);
         let send = Waiting { id, push: push.to_owned(), device: device.to_owned(), tries: 0 };
         self.push.sends.insert(id, (due_ms, send));
         Ok(())
@@ -213,6 +214,11 @@ impl Store for AppMemory {
         let mut due: Vec<_> = self.push.sends.values().filter(|(due_ms, _)| *due_ms <= now_ms).cloned().collect();
         due.sort_by_key(|(due_ms, send)| (*due_ms, send.id));
         Ok(due.into_iter().map(|(_, send)| send).take(limit).collect())
+    }
+
+    fn send(&mut self, id: u64) -> Result<Option<Waiting>, StoreError> {
+        self.check()?;
+        Ok(self.push.sends.get(&id).map(|(_, send)| send.clone()))
     }
 
     fn save_send(&mut self, id: u64, tries: u64, due_ms: u64) -> Result<(), StoreError> {
