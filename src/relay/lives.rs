@@ -4,137 +4,37 @@
 //! A relay that was killed finds rows without connections. Those have as long to come back, as any connection has
 //! that lost its transport, and are then told to have ended. What was told and not noted is told again, by the same id.
 
-use std::collections::{BTreeMap, VecDeque};
+mod life;
 
-use serde::{Deserialize, Serialize};
-use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+pub use life::Life;
+use life::{End, Event, What};
 
 use super::calls::Pending;
-use super::inspection::transport;
 use super::session::Session;
 use super::{Effect, Relay};
 use crate::auth::Source;
-use crate::base::pinned::{self, Versioned};
+use crate::base::pinned;
 use crate::limits::{LIVES_LOOKS, LIVES_MAX, LIVES_PER_CALL, LIVES_RETRY_MS};
-use crate::model::data::Data;
 use crate::model::message::Message;
-use crate::model::name::{AppId, ChannelName};
-use crate::protocol::dialect::Dialect;
-use crate::rpc::placement::Shard;
-use crate::rpc::{
-    Answer, CONNECTION_CLOSED, CONNECTION_OPENED, Outcome, Publish, PublishKey, Request, Response, Submission,
-};
-
-/// A connection as its row has it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Life {
-    pub app: AppId,
-    pub shard: u16,
-    pub opened_ms: u64,
-    pub client_id: Option<String>,
-    pub key_name: String,
-    pub door: String,
-    pub transport: String,
-    /// The channel has its beginning.
-    pub is_told: bool,
-    /// Until when it may come back, where it was looked for and not there.
-    pub lost_until_ms: Option<u64>,
-}
-
-impl Versioned for Life {
-    const VERSION: u8 = 1;
-}
-
-impl Life {
-    pub fn decode(bytes: &[u8]) -> Option<Life> {
-        pinned::decode(bytes).ok()
-    }
-
-    pub fn shard(&self) -> Shard {
-        Shard(self.shard)
-    }
-
-    fn of(session: &Session, now_ms: u64) -> Life {
-        Life {
-            app: session.grant.app().clone(),
-            shard: session.key.shard,
-            opened_ms: now_ms,
-            client_id: session.grant.client_id.name().map(str::to_owned),
-            key_name: session.grant.key_name.to_string(),
-            door: door(session).to_owned(),
-            transport: transport(session).to_owned(),
-            is_told: false,
-            lost_until_ms: None,
-        }
-    }
-
-    /// The event, as the channel keeps it.
-    fn message(&self, connection_id: &str, what: What) -> Message {
-        let (name, ended) = match what {
-            What::Opened => (CONNECTION_OPENED, None),
-            What::Closed(end) => (CONNECTION_CLOSED, Some(end)),
-        };
-        let mut data = json!({
-            "connectionId": connection_id,
-            "clientId": self.client_id,
-            "keyName": self.key_name,
-            "door": self.door,
-            "transport": self.transport,
-            "openedAt": self.opened_ms,
-        });
-        if let Some(End { at_ms, code, is_lost }) = ended {
-            data["closedAt"] = json!(at_ms);
-            data["reason"] = json!(if is_lost { "lost" } else { "closed" });
-            code.into_iter().for_each(|code| data["code"] = json!(code));
-        }
-        Message {
-            // A connection that comes back after its end was told begins anew.
-            id: Some(format!("{connection_id}.{}.{name}", self.opened_ms)),
-            name: Some(name.to_owned()),
-            data: Data::Text(data.to_string()),
-            encoding: Some("json".to_owned()),
-            client_id: self.client_id.clone(),
-            extras: None,
-        }
-    }
-}
-
-/// The protocol that a client speaks.
-fn door(session: &Session) -> &'static str {
-    match (&session.door, session.dialect) {
-        (Some(door), _) => door.name(),
-        (None, Dialect::Events(_)) => "events",
-        (None, _) => "ably",
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct End {
-    at_ms: u64,
-    /// That of the error by which the server ended it.
-    code: Option<u32>,
-    /// Its client did not come back.
-    is_lost: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum What {
-    Opened,
-    Closed(End),
-}
+use crate::model::name::ChannelName;
+use crate::rpc::{Answer, Outcome, Publish, PublishKey, Request, Response, Submission};
 
 /// Those of one relay.
 #[derive(Debug, Default)]
 pub struct Lives {
     rows: BTreeMap<String, Life>,
+    /// Whose ends are on their way to the channel. One that comes back begins another life.
+    ended: BTreeSet<String>,
     /// Without a transport, until when they may come back.
     lost: BTreeMap<String, u64>,
     /// When the first of these may be over: not later than it is.
     lost_due_ms: Option<u64>,
     changed: Vec<String>,
-    to_tell: VecDeque<(String, What)>,
+    to_tell: VecDeque<Event>,
     /// On its way to the channel, under this id.
-    telling: Option<(String, Vec<(String, What)>)>,
+    telling: Option<(String, Vec<Event>)>,
     is_called: bool,
     calls: u64,
     not_before_ms: u64,
@@ -152,7 +52,7 @@ impl Lives {
             // One that cannot be read stays for a build that can.
             let Some(life) = Life::decode(&row) else { continue };
             if !life.is_told {
-                self.to_tell.push_back((connection_id.clone(), What::Opened));
+                self.tell(&connection_id, &life, What::Opened);
             }
             self.await_return(&connection_id, life.lost_until_ms.unwrap_or(until_ms));
             self.rows.insert(connection_id, life);
@@ -179,11 +79,15 @@ impl Lives {
 
     fn begin(&mut self, connection_id: &str, life: Life) {
         self.is_here(connection_id);
-        if !self.rows.contains_key(connection_id) {
+        if self.ended.remove(connection_id) || !self.rows.contains_key(connection_id) {
+            self.tell(connection_id, &life, What::Opened);
             self.rows.insert(connection_id.to_owned(), life);
             self.changed.push(connection_id.to_owned());
-            self.to_tell.push_back((connection_id.to_owned(), What::Opened));
         }
+    }
+
+    fn tell(&mut self, connection_id: &str, life: &Life, what: What) {
+        self.to_tell.push_back(Event { connection_id: connection_id.to_owned(), life: life.clone(), what });
     }
 
     /// Its transport is gone.
@@ -200,14 +104,15 @@ impl Lives {
 
     fn end(&mut self, connection_id: &str, end: End) {
         self.lost.remove(connection_id);
-        if self.rows.contains_key(connection_id) {
-            self.to_tell.push_back((connection_id.to_owned(), What::Closed(end)));
+        if let Some(life) = self.rows.get(connection_id).cloned() {
+            self.ended.insert(connection_id.to_owned());
+            self.tell(connection_id, &life, What::Closed(end));
         }
     }
 
     /// The connection ended by an error just now.
     pub fn explain(&mut self, connection_id: &str, code: u32) {
-        if let Some((id, What::Closed(end))) = self.to_tell.back_mut()
+        if let Some(Event { connection_id: id, what: What::Closed(end), .. }) = self.to_tell.back_mut()
             && id == connection_id
         {
             end.code = Some(code);
@@ -246,23 +151,28 @@ impl Lives {
     fn next(&mut self, relay: &str, seed: u64) -> Option<(String, Vec<Message>)> {
         if self.telling.is_none() {
             let count = self.to_tell.len().min(LIVES_PER_CALL);
-            let events: Vec<(String, What)> = self.to_tell.drain(..count).collect();
+            let events: Vec<Event> = self.to_tell.drain(..count).collect();
             self.calls += 1;
             self.telling = (!events.is_empty()).then(|| (format!("{relay}.{seed}.{}", self.calls), events));
         }
         let (id, events) = self.telling.as_ref()?;
-        let message = |(id, what): &(String, What)| Some(self.rows.get(id)?.message(id, *what));
-        Some((id.clone(), events.iter().filter_map(message).collect()))
+        let message = |event: &Event| event.life.message(&event.connection_id, event.what);
+        Some((id.clone(), events.iter().map(message).collect()))
     }
 
     fn told(&mut self) {
         self.is_called = false;
-        for (connection_id, what) in self.telling.take().into_iter().flat_map(|(_, events)| events) {
-            self.changed.push(connection_id.clone());
+        for Event { connection_id, life, what } in self.telling.take().into_iter().flat_map(|(_, events)| events) {
+            let is_its = |row: &&mut Life| row.opened_ms == life.opened_ms;
+            let Some(row) = self.rows.get_mut(&connection_id).filter(is_its) else { continue };
             match what {
-                What::Opened => self.rows.get_mut(&connection_id).into_iter().for_each(|life| life.is_told = true),
-                What::Closed(_) => drop(self.rows.remove(&connection_id)),
+                What::Opened => row.is_told = true,
+                What::Closed(_) => {
+                    self.rows.remove(&connection_id);
+                    self.ended.remove(&connection_id);
+                }
             }
+            self.changed.push(connection_id);
         }
     }
 
@@ -349,11 +259,15 @@ impl Relay {
 mod tests {
     use std::rc::Rc;
 
+    use serde_json::json;
+
     use super::*;
     use crate::auth::{App, Capability, Grant, Identity, KeyName};
     use crate::error::Code;
     use crate::limits::{CONNECTION_STATE_TTL_MIN_MS, CONNECTION_STATE_TTL_MS};
+    use crate::model::Format;
     use crate::model::serial::Position;
+    use crate::protocol::Encoded;
     use crate::relay::SocketId;
     use crate::relay::bounds::Bounds;
     use crate::relay::session::Opening;
@@ -368,8 +282,12 @@ mod tests {
     }
 
     fn open(relay: &mut Relay, socket: u32, id: &str, now_ms: u64) -> Vec<Effect> {
+        open_by(relay, socket, id, &[], now_ms)
+    }
+
+    fn open_by(relay: &mut Relay, socket: u32, id: &str, query: &[(String, String)], now_ms: u64) -> Vec<Effect> {
         let grant = Grant::of_key(KeyName::parse("demo.key").unwrap(), Capability::full());
-        let opening = Opening::from_query(Grant { client_id: Identity::Anonymous, ..grant }, &[], true);
+        let opening = Opening::from_query(Grant { client_id: Identity::Anonymous, ..grant }, query, true);
         relay.open(SocketId(socket), opening, id.to_owned(), now_ms)
     }
 
@@ -468,6 +386,38 @@ mod tests {
         after.answered(ticket, taken(), look_ms);
         assert_eq!(told(&after.tick(end_ms - 1)), None, "its client may come back");
         assert_eq!(told(&after.tick(end_ms)).expect("its end").1, [format!("one.{NOW_MS}.connection.closed")]);
+    }
+
+    #[test]
+    fn who_comes_back_while_its_end_is_told_begins_another_life() {
+        let mut before = relay(&["connection.opened", "connection.closed"]);
+        let effects = open(&mut before, 1, "one", NOW_MS);
+        let connected = effects.iter().find_map(|effect| match effect {
+            Effect::Send { frame: Encoded::Text(text), .. } => serde_json::from_str::<serde_json::Value>(text).ok(),
+            _ => None,
+        });
+        let key = connected.unwrap()["connectionDetails"]["connectionKey"].as_str().unwrap().to_owned();
+        let (ticket, _) = told(&effects).expect("its beginning");
+        let stored = rows(&effects, &[]);
+        let stored = rows(&before.answered(ticket, taken(), NOW_MS), &stored);
+
+        // The next memory knows of no time that the connection has to come back.
+        let mut after = relay(&["connection.opened", "connection.closed"]);
+        after.found_lives(stored, NOW_MS);
+        let end_ms = NOW_MS + CONNECTION_STATE_TTL_MS;
+        let (ticket, closed) = told(&after.tick(end_ms)).expect("its end");
+        assert_eq!(closed, [format!("one.{NOW_MS}.connection.closed")]);
+        let effects = open_by(&mut after, 2, "two", &[("resume".to_owned(), key)], end_ms);
+        assert_eq!(rows(&effects, &[]).len(), 1, "stored before its client hears of it");
+        let effects = after.answered(ticket, taken(), end_ms);
+        let (ticket, opened) = told(&effects).expect("its beginning");
+        assert_eq!(opened, [format!("one.{end_ms}.connection.opened")]);
+        after.answered(ticket, taken(), end_ms);
+        let effects = after.frame(SocketId(2), br#"{"action":7}"#, Format::Json, end_ms + 1);
+        let (ticket, closed) = told(&effects).expect("its end");
+        assert_eq!(closed, [format!("one.{end_ms}.connection.closed")]);
+        let stored = [("one".to_owned(), Vec::new())];
+        assert_eq!(rows(&after.answered(ticket, taken(), end_ms + 1), &stored), []);
     }
 
     #[test]
