@@ -117,6 +117,34 @@ fn sockets_that_cannot_be_restored_are_closed() {
     assert!(matches!(objects.heard[..], [(LinkId(1), Heard::Closed)]), "{:?}", objects.heard);
 }
 
+/// Nobody is here any more who would wake the relay.
+#[test]
+fn webhooks_are_told_of_connections_that_could_not_be_restored() {
+    let (url, events) = ("https://example.com", ["connection.closed"]);
+    let app = json!({
+        "id": "demo", "keys": [{"name": "key", "secret": "local-only"}],
+        "webhooks": [{"id": "w", "url": url, "secret": "a-secret", "events": events}],
+    });
+    let app: Rc<App> = Rc::new(serde_json::from_value(app).unwrap());
+    let to = Address { app: app.id().clone(), channel: ChannelName::connections() };
+    let disk = || Disk::new(Random::new(0));
+    let channel = Host::new(RelayName::of_channel(&to), app.clone(), Some(to), disk());
+    let relay = Host::new(RelayName::shard(app.id(), 0), app.clone(), None, disk());
+    let mut objects = Objects::new(app, vec![channel, relay], 1_000_000);
+    connect(&mut objects, RELAY, 1);
+    objects.hosts[RELAY].forget();
+    objects.hosts[RELAY].disk_mut().failures = 1_000;
+    objects.turn(RELAY, Input::Object(object::Input::Alarm));
+    objects.hosts[RELAY].disk_mut().failures = 0;
+    assert!(objects.posts.is_empty());
+    objects.pass(10 * 60 * 1_000);
+    let told = objects.posts.iter().filter(|(_, post)| {
+        let body = String::from_utf8_lossy(&post.body);
+        body.contains("connection.closed") && body.contains("conn1")
+    });
+    assert_eq!(told.count(), 1);
+}
+
 #[test]
 fn what_is_published_to_a_quiet_channel_is_written_in_that_turn() {
     let mut objects = objects();

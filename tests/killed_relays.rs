@@ -69,6 +69,17 @@ fn a_relay_that_is_killed_as_it_lets_in_a_client_with_a_will_wakes_for_it() {
     assert_eq!((killed(true), killed(false)), (Some(NOW_MS), None));
 }
 
+#[test]
+fn a_relay_that_cannot_read_its_sessions_as_it_wakes_looks_again() {
+    let mut host = Host::new(RelayName::shard(app().id(), 0), app(), None, Disk::new(Random::new(1)));
+    let opening = opening(grant(), "ann", true, NOW_MS);
+    turn(&mut host, Input::Open { link: LinkId(1), mode: None, opening, fresh_id: "conn".into() });
+    host.crash();
+    host.disk_mut().failures = 1_000;
+    turn(&mut host, Input::Object(Alarm));
+    assert!(host.disk().alarm_ms().is_some_and(|at_ms| at_ms > NOW_MS), "for the will of one who is gone");
+}
+
 /// Rows that could not be read are not taken for absent.
 #[test]
 fn a_session_outlives_storage_that_fails_while_its_relay_is_built_again() {

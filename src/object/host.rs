@@ -53,6 +53,10 @@ pub struct Host<S> {
     pub(super) leads: bool,
     /// Whether the sessions that are stored were found.
     pub(super) has_kept: bool,
+    /// Whether the connections that webhooks know of were.
+    pub(super) has_lives: bool,
+    /// Some of all this could not be read: when to try again.
+    pub(super) find_at_ms: Option<u64>,
     /// Who waits for the channel.
     pub(super) waiting: HashMap<Ticket, Waiting>,
     /// Who is to be answered once the app knows that this metachannel is read.
@@ -128,6 +132,8 @@ impl<S: Store + RelayStore> Host<S> {
             has_news_of_app: false,
             leads: class == Class::Channel,
             has_kept: false,
+            has_lives: false,
+            find_at_ms: None,
             waiting: HashMap::default(),
             unlisted: Vec::new(),
             asked: HashMap::default(),

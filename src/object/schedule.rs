@@ -160,6 +160,7 @@ impl<S: Store + RelayStore> Host<S> {
         let relay = self.relay.as_ref().and_then(Relay::deadline);
         let channel = self.channel.as_ref().and_then(Channel::deadline);
         let rules = self.unconfirmed.again_at_ms;
-        [relay, channel, self.links.deadline(), self.read_at_ms, self.watch_at_ms, rules].into_iter().flatten().min()
+        let again = [self.read_at_ms, self.find_at_ms, self.watch_at_ms, rules];
+        [relay, channel, self.links.deadline()].into_iter().chain(again).flatten().min()
     }
 }
