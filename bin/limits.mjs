@@ -45,8 +45,9 @@ export const LOCK_RETRY_MS = 50;
 export const LOG_LINE_MAX = 4_000;
 
 /**
- * How many of its lines are logged in a second: each request to a channel whose file is damaged causes one, and must
- * not fill the disk with them. At a hundred, an hour of the longest lines is 1.4 GB at most; usual ones have 200 bytes.
+ * How many of its lines of each level are logged in a second: each request to a channel whose file is damaged causes
+ * one, and must not fill the disk with them. At a hundred, an hour of the longest errors is 1.4 GB at most; usual ones
+ * have 200 bytes.
  */
 export const LOG_LINES_PER_SECOND = 100;
 

@@ -14,9 +14,10 @@ export class Log {
   #least;
   #write;
   #now;
-  /** The second in which lines were last counted, and how many there were. */
+  /** The second in which lines were last counted, and how many there were of each level. */
   #second = 0;
-  #lines = 0;
+  /** @type {Partial<Record<Level, number>>} */
+  #lines = {};
 
   /**
    * @param {Level} least
@@ -47,7 +48,8 @@ export class Log {
   }
 
   /**
-   * The same for what clients can cause again and again: beyond so many lines a second, that they are left out.
+   * The same for what clients can cause again and again: beyond so many lines a second, that they are left out. Each
+   * level has its own, so that errors which clients cause leave room for the notes of what operators do.
    * @param {Level} level
    * @param {string} event
    * @param {Record<string, unknown>} details
@@ -55,11 +57,11 @@ export class Log {
   sayOften(level, event, details) {
     if (levels.indexOf(level) < this.#least) return;
     const second = Math.floor(this.#now() / 1_000);
-    if (second !== this.#second) [this.#second, this.#lines] = [second, 0];
-    this.#lines++;
-    if (this.#lines <= LOG_LINES_PER_SECOND) this.say(level, event, details);
-    if (this.#lines !== LOG_LINES_PER_SECOND + 1) return;
-    this.say('warn', 'lines left out', { perSecond: LOG_LINES_PER_SECOND });
+    if (second !== this.#second) [this.#second, this.#lines] = [second, {}];
+    const lines = this.#lines[level] = (this.#lines[level] ?? 0) + 1;
+    if (lines <= LOG_LINES_PER_SECOND) this.say(level, event, details);
+    if (lines !== LOG_LINES_PER_SECOND + 1) return;
+    this.say('warn', 'lines left out', { perSecond: LOG_LINES_PER_SECOND, of: level });
   }
 
   /** @param {string} text */

@@ -146,3 +146,12 @@ test('what clients cause again and again fills no disk with lines', () => {
   now += 1;
   assert.deepEqual(causeMany(), bounded);
 });
+
+test('errors that clients cause leave room in the log for what operators do', () => {
+  /** @type {string[]} */
+  const lines = [];
+  const log = new Log('info', (line) => lines.push(JSON.parse(line).message), () => 1_000);
+  for (let count = 0; count < LOG_LINES_PER_SECOND * 3; count++) log.sayOften('error', 'runtime', { message: 'flood' });
+  log.sayOften('info', 'runtime', { message: 'ban' });
+  assert.equal(lines.at(-1), 'ban');
+});
