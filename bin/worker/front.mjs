@@ -41,10 +41,19 @@ let connections = 0;
 let most = Infinity;
 let spare = 0;
 
+/** Objects that have begun since the supervisor's last look, and those of them that were there when it began it. */
+let newObjects = 0;
+let newAtLook = 0;
+
+/** The descriptors of an object, three, as connections, each of two. */
+const OBJECT = 2;
+
 function count(change, env) {
   connections += change;
   if (connections < most) env.FULL = 'false';
   else env.FULL = connections < most + spare ? 'to newcomers' : 'true';
+  // For how many objects. Empty as long as there is room for all.
+  env.ROOM = most === Infinity ? '' : String(Math.max(0, Math.floor((most + spare - connections) / OBJECT) - newObjects));
 }
 
 const noted = (Class, binding) => class extends Class {
@@ -57,6 +66,8 @@ const noted = (Class, binding) => class extends Class {
     this.#entry = known.get(id) ?? { id, binding, sockets: 0 };
     Object.assign(this.#entry, { hasClients: false, inMemory: new WeakRef(this) });
     known.set(id, this.#entry);
+    newObjects++;
+    count(0, env);
     if (known.size >= lookAt) forget();
   }
 
@@ -168,11 +179,14 @@ export const Control = {
         return begun(tell(env, ({ sockets, inMemory }) => sockets > 0 || inMemory.deref(), '/reconfigure', before));
       }
       case 'GET /room':
+        newAtLook = newObjects;
         return said(200, String(connections));
       case 'PUT /room': {
         const told = await request.json();
         most = told.room === null ? Infinity : (told.after ?? connections) + told.room;
         spare = told.spare;
+        newObjects -= told.after === undefined ? newObjects : newAtLook;
+        newAtLook = 0;
         count(0, env);
         return said(200, 'ok');
       }

@@ -117,6 +117,22 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
         *full_at_ms = if is_full { now_ms } else { *full_at_ms } + self.rate.interval_ms;
     }
 
+    /// It is to happen so many times at once. Gives whether it may, and then it did.
+    pub fn take_several<Q: Hash + Eq + ToOwned<Owned = K> + ?Sized>(&mut self, key: &Q, times: u64, now_ms: u64) -> bool
+    where
+        K: Borrow<Q>,
+    {
+        let Rate { burst, interval_ms } = self.rate;
+        let full_at_ms = self.full_at_ms.get(key).copied().unwrap_or_default();
+        let is_full = pause::is_over(full_at_ms, burst * interval_ms, now_ms);
+        let used_ms = if is_full { 0 } else { full_at_ms - now_ms };
+        let may = used_ms + times * interval_ms <= burst * interval_ms;
+        if may {
+            (0..times).for_each(|_| self.take(key.to_owned(), now_ms));
+        }
+        may
+    }
+
     /// It had not happened after all.
     pub fn give_back<Q: Hash + Eq + ?Sized>(&mut self, key: &Q)
     where
@@ -160,6 +176,17 @@ mod tests {
         assert_eq!(drain(&mut buckets, 1, 1_350), 2);
         assert_eq!(drain(&mut buckets, 1, 100_000), 3, "never more than the burst");
         assert_eq!(drain(&mut buckets, 2, 100_000), 3, "each key has its own");
+    }
+
+    #[test]
+    fn several_are_taken_together_or_not_at_all() {
+        let mut buckets: Buckets<String> = Buckets::new(RATE, 10);
+        assert!(!buckets.take_several("a", 4, 1_000), "more than there ever are");
+        assert!(buckets.take_several("a", 2, 1_000));
+        assert!(!buckets.take_several("a", 2, 1_000));
+        assert!(buckets.take_several("a", 0, 1_000) && buckets.take_several("a", 1, 1_000));
+        assert!(!buckets.take_several("a", 1, 1_099) && buckets.take_several("a", 1, 1_100));
+        assert!(buckets.take_several("a", 3, 100_000));
     }
 
     #[test]

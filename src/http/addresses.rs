@@ -37,24 +37,41 @@ impl Addresses {
         if address.is_empty() {
             return Ok(());
         }
-        if now_ms / 1_000 != self.second {
-            *self = Addresses { second: now_ms / 1_000, ..Addresses::default() };
-        }
-        // Beyond so many the rest are one, and share one part.
-        let is_known = self.by_address.contains_key(address) || self.by_address.len() < ADDRESSES_MAX;
-        let address = if is_known { address } else { "" };
-        let used = self.by_address.get(address).copied().unwrap_or_default();
+        self.turn(now_ms);
+        let used = self.by_address.get(self.part_of(address)).copied().unwrap_or_default();
         let others = self.by_address.len() as u64 - u64::from(used > 0);
         let part = REQUESTS_PER_SECOND / (others + 1);
         if others > 0 && self.all >= REQUESTS_PER_SECOND && used >= part {
             return Err(Code::RateLimited.because("too many requests come from this address; try again"));
         }
-        self.all += 1;
-        match self.by_address.get_mut(address) {
-            Some(used) => *used += 1,
-            None => drop(self.by_address.insert(address.into(), 1)),
-        }
+        self.add(address, 1, now_ms);
         Ok(())
+    }
+
+    /// Counts what a request asked for besides: it was let in.
+    pub fn add(&mut self, address: &str, count: u64, now_ms: u64) {
+        if address.is_empty() || count == 0 {
+            return;
+        }
+        self.turn(now_ms);
+        let address = self.part_of(address);
+        self.all += count;
+        match self.by_address.get_mut(address) {
+            Some(used) => *used += count,
+            None => drop(self.by_address.insert(address.into(), count)),
+        }
+    }
+
+    fn turn(&mut self, now_ms: u64) {
+        if now_ms / 1_000 != self.second {
+            *self = Addresses { second: now_ms / 1_000, ..Addresses::default() };
+        }
+    }
+
+    /// Beyond so many the rest are one, and share one part.
+    fn part_of<'a>(&self, address: &'a str) -> &'a str {
+        let is_known = self.by_address.contains_key(address) || self.by_address.len() < ADDRESSES_MAX;
+        if is_known { address } else { "" }
     }
 }
 
@@ -113,6 +130,18 @@ mod tests {
         assert!(all[0] <= REQUESTS_PER_SECOND, "{all:?}");
         let late = taken(&[("flood", REQUESTS_PER_SECOND), ("a", 1)]);
         assert_eq!(late[1], 1);
+    }
+
+    #[test]
+    fn a_request_counts_as_the_channels_that_it_names() {
+        let mut addresses = Addresses::default();
+        addresses.take("a", 5_000).unwrap();
+        for _ in 0..REQUESTS_PER_SECOND / 100 {
+            addresses.take("flood", 5_000).unwrap();
+            addresses.add("flood", 99, 5_000);
+        }
+        assert!(addresses.take("flood", 5_000).is_err());
+        assert!(addresses.take("a", 5_000).is_ok() && addresses.take("flood", 6_000).is_ok());
     }
 
     #[test]

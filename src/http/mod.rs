@@ -1,7 +1,8 @@
 //! HTTP as plain values: what of a request is looked at, the form in which its sender wants an answer, and the answer.
-//! Also how much work an address may ask for, and how much of bodies is kept.
+//! Also how much work an address may ask for, and how much of bodies is kept, either way.
 
 pub mod addresses;
+pub mod answers;
 mod form;
 mod head;
 pub mod percent;

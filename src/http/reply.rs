@@ -104,6 +104,12 @@ impl Reply {
         self
     }
 
+    /// Says after how many seconds it may be asked again.
+    pub fn after(mut self, seconds: u64) -> Reply {
+        self.headers.push(("Retry-After", seconds.to_string()));
+        self
+    }
+
     /// It is done, and there is nothing to say.
     pub fn empty() -> Reply {
         complete(204, Vec::new(), Vec::new())

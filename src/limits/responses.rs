@@ -43,6 +43,12 @@ pub const BODY_SMALL_BYTES: usize = 64 * 1024;
 pub const BODIES_UNPROVEN_MAX_BYTES: usize = BODIES_MAX_BYTES / 4;
 pub const BODIES_OF_ADDRESS_MAX_BYTES: usize = BODIES_UNPROVEN_MAX_BYTES / 8;
 
+/// Bytes of an answer that is counted until it is read: those below are as many as sockets hold anyway. What all such
+/// answers have in one isolate, and what one address has of that: eight of the longest pages.
+pub const UNREAD_SHORT_BYTES: usize = 64 * 1024;
+pub const UNREAD_MAX_BYTES: usize = 32 * 1024 * 1024;
+pub const UNREAD_OF_ADDRESS_MAX_BYTES: usize = UNREAD_MAX_BYTES / 4;
+
 /// How long a body may take: so long at first, no slower than this (128 kbit/s), and never so long without a byte.
 pub const BODY_FIRST_MS: u64 = 10 * 1_000;
 pub const BODY_MIN_BYTES_PER_MS: u64 = 16;

@@ -1,6 +1,10 @@
 //! REST.
 
-use super::{CLIENT_ID_MAX_BYTES, COMMIT_MAX_BYTES, FRAME_MAX_BYTES, HISTORY_MAX_LIMIT, MESSAGE_MAX_BYTES};
+use crate::base::rate::Rate;
+
+use super::{
+    CLIENT_ID_MAX_BYTES, COMMIT_MAX_BYTES, FRAME_MAX_BYTES, HISTORY_MAX_LIMIT, HISTORY_PAGE_BYTES, MESSAGE_MAX_BYTES,
+};
 
 /// Bytes of a request's body: what a frame may have, since both carry one publish.
 pub const BODY_MAX_BYTES: usize = FRAME_MAX_BYTES;
@@ -13,8 +17,29 @@ pub const BATCH_BODY_MAX_BYTES: usize = 2 * 1024 * 1024;
 pub const BATCH_MAX_CHANNELS: usize = 100;
 pub const BATCH_MAX_MESSAGES: usize = 1_000;
 
+/// Bytes of members, as JSON, in the answer to a batch: what a page of history has.
+pub const BATCH_MEMBERS_MAX_BYTES: usize = HISTORY_PAGE_BYTES;
+
 /// Messages in a page of history when the request doesn't say.
 pub const HISTORY_DEFAULT_LIMIT: usize = 100;
+
+/// Channels that nobody named lately, which requests from one address may ask, each by itself, and those that batches
+/// of several may. Each is an object's work, for ten milliseconds, three descriptors for the ten seconds that it stays
+/// in memory, and a file until the server starts again. So much as an audience of 5,000 behind one address asks once,
+/// each of a channel of its own; and two batches, for 600 descriptors and two seconds of work.
+pub const NEW_CHANNELS: Rate = Rate { burst: 5_000, interval_ms: 50 };
+pub const NEW_CHANNELS_OF_BATCHES: Rate = Rate { burst: 2 * BATCH_MAX_CHANNELS as u64, interval_ms: 100 };
+
+/// How long a router takes a channel that was named to be in memory, between that and twice that, and how many, between
+/// half and all of them: 160 KB.
+pub const NAMED_CHANNEL_KEPT_MS: u64 = 10 * 1_000;
+pub const NAMED_CHANNELS_MAX: usize = 20_000;
+
+/// In which time an object that is asked for has begun, however many are: its descriptors are counted from then on.
+pub const OBJECT_BEGINS_MS: u64 = 2 * 1_000;
+
+/// When a request that was refused for such channels is to come again.
+pub const NEW_CHANNELS_RETRY_S: u64 = 10;
 
 /// How long a request may wait for something to come to a channel. Shorter than proxies wait for an answer.
 pub const WAIT_MAX_S: u64 = 30;

@@ -89,8 +89,8 @@ fn check_bounds(specs: &[Spec]) -> Result<(), ErrorInfo> {
     Ok(())
 }
 
-fn repeats(channels: &[String]) -> bool {
-    let mut sorted: Vec<&str> = channels.iter().map(String::as_str).collect();
+pub fn repeats(channels: &[impl AsRef<str>]) -> bool {
+    let mut sorted: Vec<&str> = channels.iter().map(AsRef::as_ref).collect();
     sorted.sort_unstable();
     sorted.windows(2).any(|pair| pair[0] == pair[1])
 }

@@ -1,5 +1,7 @@
 //! `GET /channels/{channel}/presence`, and `GET /presence?channels=a,b`: who is there (protocol.md §§ 10, 12.2).
 
+use std::io;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use serde::Serialize;
@@ -11,7 +13,7 @@ use super::step::unanswered;
 use super::{Step, batch};
 use crate::error::{Code, ErrorInfo};
 use crate::http::{Form, Reply, Request};
-use crate::limits::{BATCH_MAX_CHANNELS, MEMBERS_MAX_LIMIT};
+use crate::limits::{BATCH_MAX_CHANNELS, BATCH_MEMBERS_MAX_BYTES, MEMBERS_MAX_LIMIT};
 use crate::model::Format;
 use crate::model::message::Entry;
 use crate::model::name::ChannelName;
@@ -58,20 +60,27 @@ fn members(page: &MembersPage) -> Result<Vec<Entry>, ErrorInfo> {
     page.members.entries().map_err(|_| Code::InternalChannel.because("the channel's answer is damaged"))
 }
 
-/// Fails with 40000 when no channels are named, or too many; what is wrong with one fails for that one alone.
+/// Fails with 40000 when no channels are named, too many, or one twice; what is wrong with one fails for that one
+/// alone.
 pub fn begin_batch(request: &Request, caller: &Caller, form: Form) -> Result<Step, ErrorInfo> {
     let separator = request.parameter("separator").unwrap_or(",");
     let names: Vec<&str> = request.parameter("channels").unwrap_or_default().split(separator).collect();
     if names == [""] || names.len() > BATCH_MAX_CHANNELS {
         return Err(Code::BadRequest.because(format!("'channels' names from 1 to {BATCH_MAX_CHANNELS} channels")));
     }
-    let mut calls = Vec::new();
+    if batch::repeats(&names) {
+        return Err(Code::BadRequest.because("'channels' names a channel twice"));
+    }
+    let mut calls: Vec<ChannelCall> = Vec::new();
     let mut slots = Vec::new();
     for name in names {
-        let call = call(name, caller);
-        let place = call.map(|call| {
-            calls.push(call);
-            calls.len() - 1
+        let place = call(name, caller).map(|call| {
+            // One channel has many names, with parameters.
+            let known = calls.iter().position(|known| known.to == call.to);
+            known.unwrap_or_else(|| {
+                calls.push(call);
+                calls.len() - 1
+            })
         });
         slots.push((name.to_owned(), place));
     }
@@ -100,8 +109,9 @@ impl Batch {
     fn answered(self, form: Form, answers: Vec<Answer<Response>>) -> Reply {
         let read = |answer: Answer<Response>| members(&page(answer?)?);
         let sets: Vec<Result<Vec<Entry>, ErrorInfo>> = answers.into_iter().map(read).collect();
-        let results: Vec<ChannelResult> =
-            self.slots.iter().map(|(channel, place)| result(channel, place, &sets, form.format)).collect();
+        let mut room = Room(BATCH_MEMBERS_MAX_BYTES);
+        let results = self.slots.iter().map(|(channel, place)| result(channel, place, &sets, form.format));
+        let results: Vec<ChannelResult> = results.map(|result| room.bounded(result)).collect();
         let failure_count = results.iter().filter(|result| result.error.is_some()).count();
         match (self.is_flat, failure_count) {
             (true, 0) => form.ok(&results),
@@ -126,6 +136,38 @@ fn result<'a>(
     match set {
         Ok(members) => ChannelResult { channel, presence: Some(events(members.iter(), format)), error: None },
         Err(error) => ChannelResult { channel, presence: None, error: Some(error) },
+    }
+}
+
+/// For how many bytes of members there is room in an answer.
+struct Room(usize);
+
+impl Room {
+    /// Members for whom there is no room are left out: who asks for their channel alone gets them.
+    fn bounded<'a>(&mut self, result: ChannelResult<'a>) -> ChannelResult<'a> {
+        let Some(members) = &result.presence else { return result };
+        let before = self.0;
+        match serde_json::to_writer(&mut *self, members) {
+            Ok(()) => result,
+            Err(_) => {
+                self.0 = before;
+                let why =
+                    format!("a batch gives {BATCH_MEMBERS_MAX_BYTES} bytes of members; ask for this channel alone");
+                ChannelResult { presence: None, error: Some(Code::TooLarge.because(why)), ..result }
+            }
+        }
+    }
+}
+
+/// Takes what finds room, and counts it.
+impl io::Write for Room {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 = self.0.checked_sub(bytes.len()).ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -14,6 +14,8 @@ pub struct Deployment {
     /// Nothing begins any more.
     pub is_stopping: bool,
     pub room: Room,
+    /// For how many objects there are descriptors, which requests may make.
+    pub objects: usize,
 }
 
 /// Who may still be held, where a server has only so many descriptors.

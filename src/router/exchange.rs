@@ -15,11 +15,13 @@ use super::directory::Search;
 use super::{Moment, Router};
 use crate::auth::{App, Apps};
 use crate::error::ErrorInfo;
+use crate::http::answers::Long;
 use crate::http::uploads::Bound;
 use crate::http::{self, Reply, Request};
+use crate::limits::NEW_CHANNELS_RETRY_S;
 use crate::model::name::AppId;
 use crate::rest::{self, Admin, Admitted, Context, Continuation, Step};
-use crate::rpc::{Answer, AppCall, AppResponse};
+use crate::rpc::{Answer, AppCall, AppResponse, ChannelCall, Response};
 use crate::stats::requests::Answered;
 
 /// A request that is being answered.
@@ -30,6 +32,8 @@ pub struct Exchange {
     named: Vec<AppId>,
     apps: Apps,
     is_for_token: bool,
+    /// For how many objects there was room when it came.
+    objects: usize,
 }
 
 /// What is to be done next.
@@ -97,7 +101,8 @@ impl Router {
         let route = rest::find(&request);
         let named = rest::apps_named(&request, route.as_ref().ok());
         let is_for_token = matches!(route, Ok(rest::Route::RequestToken(_)));
-        let exchange = Exchange { request, admin, random, named, apps: Apps::default(), is_for_token };
+        let objects = moment.deployment.objects;
+        let exchange = Exchange { request, admin, random, named, apps: Apps::default(), is_for_token, objects };
         // Even what names no app: a deployment that is not set up says so to everyone.
         let taken = self.take(&exchange.request.address, moment.now_ms);
         let own = match taken.and_then(|()| moment.deployment.serving()) {
@@ -179,8 +184,27 @@ impl Router {
                     Some(answer) => then.answered(Ok(answer)),
                     None => return Next::Ask(call, Asking { exchange, why: Why::Needed(then) }),
                 },
+                Step::Calls(calls, then) => return self.call(calls, then, exchange, now_ms),
                 step => return Next::Perform(step, exchange),
             }
+        }
+    }
+
+    /// A request counts as many times as it names channels.
+    fn call(
+        &mut self,
+        calls: Vec<ChannelCall>,
+        then: Continuation<Vec<Answer<Response>>>,
+        exchange: Exchange,
+        now_ms: u64,
+    ) -> Next {
+        let address = &exchange.request.address;
+        match self.named.take(&calls, address, exchange.objects, now_ms) {
+            Ok(()) => {
+                self.addresses.add(address, calls.len().saturating_sub(1) as u64, now_ms);
+                Next::Perform(Step::Calls(calls, then), exchange)
+            }
+            Err(error) => Next::Answer(http::refuse(&exchange.request, &error).after(NEW_CHANNELS_RETRY_S), exchange),
         }
     }
 
@@ -213,6 +237,23 @@ impl Router {
             Some(call) => Next::Ask(call, Asking { exchange, why: Why::Told(others, step) }),
             None => self.go_on(step, exchange, now_ms),
         }
+    }
+
+    /// What answers a request, and how it is given out if it is long: in that case [`Router::given_out`] says that it
+    /// was read, or cut off.
+    pub fn give_out(&mut self, exchange: &Exchange, reply: Reply, now_ms: u64) -> (Reply, Option<Long>) {
+        let Request { method, address, .. } = &exchange.request;
+        if method == "HEAD" {
+            return (reply, None);
+        }
+        match self.answers.begin(reply.body.len(), address, now_ms) {
+            Ok(long) => (reply, long),
+            Err(error) => (http::refuse(&exchange.request, &error), None),
+        }
+    }
+
+    pub fn given_out(&mut self, long: &Long) {
+        self.answers.end(long);
     }
 
     /// A request is answered. Gives what the log says of it if this server failed.

@@ -3,14 +3,15 @@
 //! [`object`](crate::object) say: what the platform runs is what tests run.
 //!
 //! `route` tells requests apart, `entering` lets in a `client`, `refusal` tells one that is not let in, and `directory`
-//! finds apps, as far as the `deployment` has any or lets them be made. `exchange` is a request to the REST API, and
-//! `reports` tell apps what was counted.
+//! finds apps, as far as the `deployment` has any or lets them be made. `exchange` is a request to the REST API,
+//! `named` bounds the channels that such requests ask, and `reports` tell apps what was counted.
 
 mod client;
 mod deployment;
 mod directory;
 mod entering;
 mod exchange;
+mod named;
 mod refusal;
 mod reports;
 mod route;
@@ -27,9 +28,11 @@ use crate::auth::Attempts;
 use crate::base::rate::Buckets;
 use crate::error::ErrorInfo;
 use crate::http::addresses::Addresses;
+use crate::http::answers::Answers;
 use crate::limits::{REFUSED_SOCKETS, WRONG_SECRETS_MAX_KEYS};
 use crate::rpc::placement::LoadMap;
 use directory::Directory;
+use named::NamedChannels;
 use reports::Reports;
 
 /// What a router remembers.
@@ -39,6 +42,8 @@ pub struct Router {
     attempts: Attempts,
     pub reports: Reports,
     addresses: Addresses,
+    named: NamedChannels,
+    answers: Answers,
     /// Addresses whose clients were told by a WebSocket why they are not let in.
     told: Buckets<String>,
     /// Objects that refused a connection lately.
@@ -61,6 +66,8 @@ impl Router {
             attempts: Attempts::default(),
             reports: Reports::of(life),
             addresses: Addresses::default(),
+            named: NamedChannels::default(),
+            answers: Answers::default(),
             told: Buckets::new(REFUSED_SOCKETS, WRONG_SECRETS_MAX_KEYS),
             load_map: LoadMap::default(),
             unbanned: Unbanned::default(),

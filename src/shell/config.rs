@@ -74,14 +74,15 @@ fn parse(env: &Env, text: &str) -> Result<Apps, ErrorInfo> {
     Ok(apps)
 }
 
-/// What the deployment says now. Its supervisor, where it has one, says by `STOPPING` that it is about to stop, and by
-/// `FULL` that few descriptors are left.
+/// What the deployment says now. Its supervisor, where it has one, says by `STOPPING` that it is about to stop, by
+/// `FULL` that few descriptors are left, and by `ROOM` for how many objects.
 pub fn deployment(env: &Env) -> Deployment {
     Deployment {
         apps: configured(env),
         makes_apps: PARSED.with_borrow(|parsed| parsed.as_ref().is_some_and(|parsed| parsed.makes_apps)),
         is_stopping: variable(env, "STOPPING") == "true",
         room: Room::read(&variable(env, "FULL")),
+        objects: variable(env, "ROOM").parse().unwrap_or(usize::MAX),
     }
 }
 

@@ -93,3 +93,6 @@ export function endUnclosed(request, socket, afterMs, max) {
 
 /** Keeps bytes with a WebSocket. */
 export const save = (socket, record) => socket.serializeAttachment(record.slice());
+
+/** The body of a response of so many bytes. */
+export const pipeOf = (bytes) => new FixedLengthStream(bytes);

@@ -45,6 +45,10 @@ extern "C" {
     #[wasm_bindgen(catch)]
     pub fn accept(state: &ObjectState, id: u32, done: &Done) -> Result<Socket, JsValue>;
 
+    /// A pipe that says in the head of its response how many bytes come.
+    #[wasm_bindgen(js_name = pipeOf)]
+    pub fn pipe_of(bytes: usize) -> Pipe;
+
     #[wasm_bindgen(catch)]
     pub fn save(socket: &Socket, record: &[u8]) -> Result<(), JsValue>;
 

@@ -5,15 +5,19 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::future::{Either, join_all, select};
+use js_sys::Uint8Array;
 use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::{JsFuture, spawn_local};
 use worker::worker_sys::web_sys::{Request as RawRequest, Response as RawResponse};
 use worker::{
-    ByteStream, Context, Delay, Env, Headers, Response, Result, WebSocketPair, console_error, console_log, event,
+    ByteStream, Context, Delay, Env, Headers, Response, ResponseBuilder, Result, WebSocketPair, console_error,
+    console_log, event,
 };
 
 use super::platform::{self, Socket, now_ms, random_bytes, random_id};
 use super::{calls, config};
 use crate::base::counted::Room;
+use crate::http::answers::Long;
 use crate::http::uploads::{Body, Bound, Uploads};
 use crate::http::{self, Reply};
 use crate::limits::STATS_LOOK_MS;
@@ -109,8 +113,12 @@ async fn rest(Arrival { raw, head }: Arrival, env: &Env) -> Result<Response> {
                 *next
             }
             Next::Answer(reply, exchange) => {
+                let (reply, long) = with(|router| router.give_out(&exchange, reply, now_ms()));
                 note_answered(&exchange, &reply);
-                return write_reply(reply);
+                return match long {
+                    Some(long) => write_long(reply, long),
+                    None => write_reply(reply),
+                };
             }
             Next::Refuse(reply, exchange) => {
                 note_answered(&exchange, &reply);
@@ -205,6 +213,26 @@ pub fn write_reply(reply: Reply) -> Result<Response> {
         _ => Response::from_bytes(reply.body)?,
     };
     Ok(response.with_status(reply.status).with_headers(headers))
+}
+
+/// An answer that counts until its client has it.
+fn write_long(reply: Reply, long: Long) -> Result<Response> {
+    let pipe = platform::pipe_of(reply.body.len());
+    let headers = headers_of(&reply)?;
+    let response = ResponseBuilder::new().with_status(reply.status).with_headers(headers).stream(pipe.readable());
+    let writer = pipe.writable().writer();
+    spawn_local(async move {
+        let written = JsFuture::from(writer.write(&Uint8Array::from(reply.body.as_slice())));
+        drop(reply);
+        let taken = select(written, Delay::from(Duration::from_millis(long.patience_ms))).await;
+        with(|router| router.given_out(&long));
+        let end = match taken {
+            Either::Left((Ok(_), _)) => writer.close(),
+            _ => writer.abort("nobody reads"),
+        };
+        drop(JsFuture::from(end).await);
+    });
+    Ok(response)
 }
 
 /// A connection that begins, or a request that belongs to one.

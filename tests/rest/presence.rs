@@ -3,6 +3,7 @@
 use courtside::auth::{Identity, Source};
 use courtside::error::Code;
 use courtside::intake::presence;
+use courtside::limits::{BATCH_MEMBERS_MAX_BYTES, NEW_CHANNELS_OF_BATCHES, OBJECT_BEGINS_MS};
 use courtside::model::Format;
 use courtside::model::name::ChannelName;
 use courtside::model::node;
@@ -12,10 +13,14 @@ use courtside::router::Next;
 use courtside::rpc::{Lease, Publish, PublishKey, RelayName, Request as Call, Submission};
 use serde_json::{Value, json};
 
-use crate::world::{World, get};
+use crate::world::{World, get, post};
+
+fn act(world: &mut World, connection_id: &str, msg_serial: u64, events: Value) {
+    act_in(world, "room", connection_id, msg_serial, events);
+}
 
 /// Events of a connection, each as what its client sends.
-fn act(world: &mut World, connection_id: &str, msg_serial: u64, events: Value) {
+fn act_in(world: &mut World, channel: &str, connection_id: &str, msg_serial: u64, events: Value) {
     let text = events.to_string();
     let node = node::read(text.as_bytes(), Format::Json).unwrap();
     let (events, _) = InboundMessage::read_several(node).unwrap();
@@ -27,10 +32,10 @@ fn act(world: &mut World, connection_id: &str, msg_serial: u64, events: Value) {
         by: Source::SERVER,
         content: Submission::Presence { lease, updates },
     };
-    let asked = get("/channels/room/presence").request;
+    let asked = get(&format!("/channels/{channel}/presence")).request;
     let Next::Perform(Step::Calls(calls, _), _) = world.begin(&asked) else { panic!("not a call") };
     let mut call = calls.into_iter().next().unwrap();
-    assert_eq!(call.to.channel, ChannelName::parse("room").unwrap());
+    assert_eq!(call.to.channel, ChannelName::parse(channel).unwrap());
     call.request = Call::Publish(vec![publish]);
     world.call(call).unwrap();
 }
@@ -143,4 +148,79 @@ fn what_was_never_given_is_refused() {
     }
     let reply = world.send(get("/channels/room/presence").key("demo.publisher:local-only"));
     assert_eq!(reply.code(), Code::NotPermitted.number());
+}
+
+fn unused(from: usize, count: usize) -> String {
+    (from..from + count).map(|number| format!("unused{number}")).collect::<Vec<_>>().join(",")
+}
+
+/// Each makes an object, and a hundred come of one request.
+#[test]
+fn channels_that_nobody_uses_are_asked_in_batches_now_and_then() {
+    let mut world = World::new();
+    let ask = |world: &mut World, channels: &str| world.send(get("/presence").query("channels", channels));
+    let replies: Vec<_> = (0..20).map(|batch| ask(&mut world, &unused(batch * 100, 100))).collect();
+    let taken = NEW_CHANNELS_OF_BATCHES.burst as usize / 100;
+    assert!(replies[..taken].iter().all(|reply| reply.status == 200));
+    for reply in &replies[taken..] {
+        assert_eq!((reply.code(), reply.header("Retry-After")), (Code::RateLimited.number(), Some("10")));
+    }
+    assert_eq!(ask(&mut world, &unused(0, 100)).status, 200, "those that are there go on being asked");
+    assert_eq!(world.send(get("/channels/unused5000/presence")).status, 200, "so is one by itself");
+    world.publish("unused5001", &["a"]);
+    // What is published is wanted.
+    let channels: Vec<String> = unused(6_000, 100).split(',').map(str::to_owned).collect();
+    for number in 0..10 {
+        let channels: Vec<String> = channels.iter().map(|name| format!("{name}x{number}")).collect();
+        let body = json!({"channels": channels, "messages": {"name": "a"}}).to_string();
+        assert_eq!(world.send(post("/messages", &body)).status, 201);
+    }
+    world.now_ms += 100 * NEW_CHANNELS_OF_BATCHES.interval_ms;
+    assert_eq!(ask(&mut world, &unused(8_000, 100)).status, 200);
+    assert_eq!(ask(&mut world, &unused(9_000, 100)).code(), Code::RateLimited.number());
+}
+
+#[test]
+fn where_descriptors_are_few_only_channels_that_were_named_lately_are_asked() {
+    let mut world = World::new();
+    world.publish("used", &["a"]);
+    world.now_ms += OBJECT_BEGINS_MS;
+    world.objects = 2;
+    let reply = world.send(get("/presence").query("channels", "a,b,c,used"));
+    assert_eq!((reply.code(), reply.header("Retry-After")), (Code::Unavailable.number(), Some("10")));
+    assert_eq!(world.send(get("/presence").query("channels", "a,b,used")).status, 200);
+    assert_eq!(world.send(get("/channels/c/messages")).status, 503, "theirs have not begun, for all that is known");
+    world.now_ms += OBJECT_BEGINS_MS;
+    assert_eq!(world.send(get("/channels/d/messages")).status, 200);
+    world.objects = 0;
+    world.publish("used", &["a"]);
+    assert_eq!(world.send(post("/channels/c/messages", "{}")).status, 503);
+    assert_eq!(world.send(get("/channels/c/messages")).code(), Code::Unavailable.number());
+    assert_eq!(world.send(get("/channels/a/messages")).status, 200);
+}
+
+#[test]
+fn a_batch_names_a_channel_once() {
+    let mut world = room();
+    let reply = world.send(get("/presence").query("channels", "room,empty,room"));
+    assert_eq!(reply.code(), Code::BadRequest.number());
+}
+
+#[test]
+fn the_members_in_the_answer_to_a_batch_are_bounded() {
+    let mut world = World::new();
+    let data = "\u{1}".repeat(60_000);
+    let rooms: Vec<String> = (0..20).map(|number| format!("room{number}")).collect();
+    for room in &rooms {
+        let events = json!([{"action": 2, "clientId": "ann", "data": data}]);
+        act_in(&mut world, room, "a", 0, events);
+    }
+    let reply = world.send(get("/presence").query("channels", &format!("{},empty", rooms.join(","))));
+    let results = reply.json["results"].as_array().unwrap();
+    let failed: Vec<_> = results.iter().filter_map(|result| result["error"]["code"].as_u64()).collect();
+    assert_eq!(failed, vec![u64::from(Code::TooLarge.number()); failed.len()]);
+    assert!((15..20).contains(&failed.len()), "{} failed", failed.len());
+    assert!(reply.json.to_string().len() < BATCH_MEMBERS_MAX_BYTES + 20_000);
+    assert_eq!((&reply.json["failureCount"], &results[20]["presence"]), (&json!(failed.len()), &json!([])));
+    assert_eq!(world.send(get("/channels/room19/presence")).status, 200, "alone it is given");
 }

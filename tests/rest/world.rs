@@ -62,6 +62,8 @@ pub struct World {
     pub is_broken: bool,
     /// The app can't be reached by channels.
     pub is_app_lost: bool,
+    /// For how many objects the deployment has room.
+    pub objects: usize,
     configured: Rc<Apps>,
     pub router: Router,
     /// What the log says.
@@ -96,6 +98,7 @@ impl World {
             admin: Admin::Closed,
             is_broken: false,
             is_app_lost: false,
+            objects: usize::MAX,
             configured: apps,
             router: Router::new("router".to_owned()),
             log: Vec::new(),
@@ -127,7 +130,7 @@ impl World {
         let head = Request { body: Vec::new(), ..request.clone() };
         let makes_apps = !self.admin.is_closed();
         let apps = Ok(self.configured.clone());
-        let deployment = Deployment { apps, makes_apps, is_stopping: false, room: Room::ForAll };
+        let deployment = Deployment { apps, makes_apps, is_stopping: false, room: Room::ForAll, objects: self.objects };
         let moment = Moment { deployment: &deployment, now_ms: self.now_ms };
         match self.router.request(head, self.admin.clone(), random, moment) {
             Next::Find(calls, finding) => {

@@ -61,7 +61,13 @@ impl World {
         let apps = Ok(Rc::new(apps()));
         World {
             router: Router::new("life".to_owned()),
-            deployment: Deployment { apps, makes_apps: true, is_stopping: false, room: Room::ForAll },
+            deployment: Deployment {
+                apps,
+                makes_apps: true,
+                is_stopping: false,
+                room: Room::ForAll,
+                objects: usize::MAX,
+            },
             now_ms: NOW_MS,
             made: Box::new(|_| Ok(AppResponse::Config(None))),
             refuses: Box::new(|_| None),
