@@ -91,6 +91,21 @@ pub fn has_admin_token(request: &Request, context: &Context<'_>) -> bool {
     matches!((context.admin, presented), (Admin::Token(expected), Some(token)) if expected.matches(&token))
 }
 
+/// The error of who is not let in where the admin token is good, too: a bearer token that is none of an app's counts as
+/// a guess of that.
+pub fn guessed(error: ErrorInfo, request: &Request, context: &mut Context<'_>) -> ErrorInfo {
+    let has_bearer = || request.headers.authorization.as_deref().and_then(bearer).is_some();
+    let is_wrong = error.is(Code::BadCredentials) || error.is(Code::BadJwt);
+    if !is_wrong || !matches!(context.admin, Admin::Token(_)) || !has_bearer() {
+        return error;
+    }
+    let wrong = || Err::<(), _>(Code::BadCredentials.into());
+    match context.attempts.check(Guessed::AdminToken, &request.address, context.now_ms, wrong) {
+        Err(limited) if limited.is(Code::RateLimited) => limited,
+        _ => error,
+    }
+}
+
 /// By the admin token, or by the first key of the app, if that may administer it. Fails with 40400 when nobody makes
 /// apps or there is no such app, with 40300 for one of the deployment's own, with 40160 for another key, and as
 /// credentials do.

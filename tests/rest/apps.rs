@@ -137,6 +137,19 @@ fn guesses_at_the_admin_token_are_told_to_stop_and_the_right_one_passes() {
     assert_eq!(guess(ADMIN), 201);
 }
 
+/// Statistics are for apps' own tokens, too, so a wrong one is refused as one of these.
+#[test]
+fn guesses_at_the_admin_token_are_counted_where_apps_come_in_too() {
+    let mut world = World::new().with_admin_token(ADMIN);
+    for guess in ["guess", "a.guess", "guess.with.points"] {
+        world.now_ms += 24 * 60 * 60 * 1_000;
+        let mut ask = |token: &str| world.send(get("/stats").bearer(token)).status;
+        let told: Vec<u16> = (0..30).map(|number| ask(&format!("{guess}{number}"))).collect();
+        assert_eq!(told, [vec![401; 20], vec![429; 10]].concat(), "{guess}");
+        assert_eq!(ask(ADMIN), 200, "the right one passes");
+    }
+}
+
 #[test]
 fn an_admin_token_that_can_be_guessed_makes_no_app() {
     let mut world = World::new();
