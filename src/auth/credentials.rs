@@ -9,6 +9,7 @@ use super::key::PresentedKey;
 use super::token::PresentedToken;
 use super::{App, Grant, Key, KeyName, Operators, Reach, Secret};
 use crate::error::{Code, ErrorInfo};
+use crate::limits::TOKEN_MAX_BYTES;
 use crate::model::name::AppId;
 
 /// Where credentials are presented.
@@ -222,6 +223,10 @@ impl Proof {
     }
 
     fn from_token(text: &str, surface: Surface) -> Result<Proof, ErrorInfo> {
+        if text.len() > TOKEN_MAX_BYTES {
+            let why = format!("the token has {} bytes, and {TOKEN_MAX_BYTES} are allowed", text.len());
+            return Err(Code::BadCredentials.because(why));
+        }
         if text.matches('.').count() < 2 {
             return PresentedToken::parse(text).map(Proof::Token).ok_or_else(malformed);
         }

@@ -12,9 +12,7 @@ use super::grant::{Claims, Grant, ROOM_CLAIM};
 use super::resource::Resource;
 use super::{Capability, Identity, Key, KeyName};
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{
-    CLOCK_SKEW_MAX_MS, REVOCABLE_IAT_AHEAD_MAX_MS, REVOCATION_KEY_MAX_BYTES, TOKEN_MAX_BYTES, USER_CLAIMS_MAX_BYTES,
-};
+use crate::limits::{CLOCK_SKEW_MAX_MS, REVOCABLE_IAT_AHEAD_MAX_MS, REVOCATION_KEY_MAX_BYTES, USER_CLAIMS_MAX_BYTES};
 use crate::model::node;
 
 /// A JWT whose parts could be read; nothing says yet who signed it.
@@ -29,7 +27,7 @@ pub(super) struct DecodedJwt {
 impl DecodedJwt {
     /// `None` for a text that never was a signed JWT: not three parts, or not objects in base64url.
     pub fn parse(text: &str) -> Option<DecodedJwt> {
-        let (signed, tag) = text.rsplit_once('.').filter(|_| text.len() <= TOKEN_MAX_BYTES)?;
+        let (signed, tag) = text.rsplit_once('.')?;
         let (header, claims) = signed.split_once('.')?;
         Some(DecodedJwt {
             header: object(header)?,
@@ -72,8 +70,9 @@ impl PresentedJwt {
         key.secret.verifies(self.decoded.signed.as_bytes(), &self.decoded.tag)
     }
 
-    /// What it allows, if the key signed it. Fails with 40144 when a claim is wrong, with 40104 when it is of the
-    /// future, with 40003 when it lives too long, and as a grant of a token does.
+    /// What it allows, if the key signed it. Fails with 40144 when a claim has the wrong type, with 40104 when it is
+    /// of the future, with 40003 when it lives too long or says too much, and as [`Capability::parse`] and a grant of a
+    /// token do.
     pub fn grant(&self, key: &Key, now_ms: u64) -> Result<Grant, ErrorInfo> {
         let (issued_at_ms, expires_at_ms) = self.life(key, now_ms)?;
         let claims = Claims {
@@ -121,8 +120,8 @@ impl PresentedJwt {
     }
 
     fn capability(&self) -> Result<Option<Capability>, ErrorInfo> {
-        let parse =
-            |value| Capability::from_value(value).map_err(|error| invalid(&format!("its x-ably-{}", error.message)));
+        let told = |error: ErrorInfo| ErrorInfo { message: wrong(&format!("its x-ably-{}", error.message)), ..error };
+        let parse = |value| Capability::from_value(value).map_err(told);
         self.claim("x-ably-capability").map(parse).transpose()
     }
 
@@ -133,7 +132,7 @@ impl PresentedJwt {
     fn revocation_key(&self) -> Result<Option<String>, ErrorInfo> {
         match self.text("x-ably-revocation-key")? {
             Some(text) if text.is_empty() || text.len() > REVOCATION_KEY_MAX_BYTES => {
-                Err(invalid(&format!("x-ably-revocation-key must have 1 to {REVOCATION_KEY_MAX_BYTES} bytes")))
+                Err(too_much(&format!("its x-ably-revocation-key must have 1 to {REVOCATION_KEY_MAX_BYTES} bytes")))
             }
             text => Ok(text.map(str::to_owned)),
         }
@@ -159,7 +158,7 @@ impl PresentedJwt {
         }
         let text = Value::Object(claims).to_string();
         if text.len() > USER_CLAIMS_MAX_BYTES {
-            return Err(invalid(&format!(
+            return Err(too_much(&format!(
                 "its ably.channel and ably.room claims have more than {USER_CLAIMS_MAX_BYTES} bytes"
             )));
         }
@@ -188,5 +187,15 @@ pub(super) fn unsigned() -> ErrorInfo {
 }
 
 fn invalid(why: &str) -> ErrorInfo {
-    Code::BadJwt.because(format!("invalid JWT: {why}"))
+    Code::BadJwt.because(wrong(why))
+}
+
+/// Of a JWT that is right and says too much. Its issuer would say it again, and by a code of 4014x its client would ask
+/// for that for ever.
+fn too_much(why: &str) -> ErrorInfo {
+    Code::BadParameter.because(wrong(why))
+}
+
+fn wrong(why: &str) -> String {
+    format!("invalid JWT: {why}")
 }

@@ -111,18 +111,18 @@ test('a token request signed for a clientId that its user chose is good for no o
 
 test('a JWT that is too much of anything is refused with its code', async () => {
   const cases = [
-    [jwt({ 'x-ably-capability': 'not JSON' }), 40144], [jwt({ 'x-ably-capability': DEEP }), 40144],
-    [jwt({ 'x-ably-capability': JSON.parse(`${'{"a":'.repeat(100)}1${'}'.repeat(100)}`) }), 40144],
+    [jwt({ 'x-ably-capability': 'not JSON' }), 40000], [jwt({ 'x-ably-capability': DEEP }), 40000],
+    [jwt({ 'x-ably-capability': JSON.parse(`${'{"a":'.repeat(100)}1${'}'.repeat(100)}`) }), 40000],
     [jwt({ 'x-ably-clientId': 'x'.repeat(256) }), 40012], [jwt({ 'x-ably-clientId': 7 }), 40144],
-    [jwt({ 'x-ably-revocation-key': 'x'.repeat(256) }), 40144], [jwt({ 'ably.channel.*': 'x'.repeat(1_000) }), 40144],
-    [jwt({ padding: 'x'.repeat(16 * 1024) }), 40144], [jwt({}, other), 40144],
+    [jwt({ 'x-ably-revocation-key': 'x'.repeat(256) }), 40003], [jwt({ 'ably.channel.*': 'x'.repeat(1_000) }), 40003],
+    [jwt({ padding: 'x'.repeat(16 * 1024) }), 40101], [jwt({}, other), 40144],
   ];
   for (const [token, code] of cases) {
     const answer = await raw('/channels/c/messages', { headers: bearer(String(token)) });
     assert.equal(answer.body.error.code, code);
     const client = new RawClient(runtime, { access_token: String(token) });
     const { error } = await client.expect(action.ERROR);
-    assert.equal(error.code, Number(String(token).length > 16 * 1024 ? 40101 : code));
+    assert.equal(error.code, code);
     await client.closed();
   }
 });

@@ -8,8 +8,8 @@ use super::{NOW_MS, SECRET, jwt, present, present_token, token};
 use crate::auth::{Identity, Surface};
 use crate::error::Code;
 use crate::limits::{
-    CLOCK_SKEW_MAX_MS, REVOCABLE_IAT_AHEAD_MAX_MS, REVOCABLE_TOKEN_MAX_TTL_MS, TOKEN_MAX_BYTES, TOKEN_MAX_TTL_MS,
-    USER_CLAIMS_MAX_BYTES,
+    CAPABILITY_MAX_BYTES, CAPABILITY_MAX_RESOURCES, CLOCK_SKEW_MAX_MS, REVOCABLE_IAT_AHEAD_MAX_MS,
+    REVOCABLE_TOKEN_MAX_TTL_MS, TOKEN_MAX_BYTES, TOKEN_MAX_TTL_MS, USER_CLAIMS_MAX_BYTES,
 };
 use crate::model::name::ChannelName;
 
@@ -72,10 +72,11 @@ fn what_a_jwt_says_of_its_client_depends_on_the_channel() {
         json!({"ably.room.": "x"}),
         json!({"ably.channel.[room]x": "x"}),
         json!({"ably.channel.a": {"b": "c"}}),
-        json!({"ably.channel.a": "x".repeat(USER_CLAIMS_MAX_BYTES)}),
     ] {
         assert!(present_token(&jwt(header(), claims(bad.clone()))).unwrap_err().is(Code::BadJwt), "{bad}");
     }
+    let long = claims(json!({"ably.channel.a": "x".repeat(USER_CLAIMS_MAX_BYTES)}));
+    assert!(present_token(&jwt(header(), long)).unwrap_err().is(Code::BadParameter));
 }
 
 #[test]
@@ -117,6 +118,10 @@ fn a_signature_must_be_the_keys() {
     }
 }
 
+fn resources(count: usize) -> Value {
+    (0..count).map(|number| (format!("a{number}"), json!(["publish"]))).collect::<serde_json::Map<_, _>>().into()
+}
+
 #[test]
 fn bad_claims_are_refused() {
     let cases = [
@@ -128,12 +133,15 @@ fn bad_claims_are_refused() {
         (claims(json!({"exp": -1})), Code::BadJwt),
         (claims(json!({"iat": NOW_S + 600})), Code::BadTimestamp),
         (claims(json!({"nbf": NOW_S + 600})), Code::BadTimestamp),
-        (claims(json!({"x-ably-capability": r#"{"a":["what"]}"#})), Code::BadJwt),
+        (claims(json!({"x-ably-capability": r#"{"a":["what"]}"#})), Code::BadRequest),
+        (claims(json!({"x-ably-capability": "{"})), Code::BadRequest),
+        (claims(json!({"x-ably-capability": resources(CAPABILITY_MAX_RESOURCES + 1)})), Code::BadRequest),
+        (claims(json!({"x-ably-capability": {("a".repeat(CAPABILITY_MAX_BYTES)): ["publish"]}})), Code::BadRequest),
         (claims(json!({"x-ably-capability": r#"{"b":["publish"]}"#})), Code::NotPermitted),
         (claims(json!({"x-ably-clientId": 7})), Code::BadJwt),
         (claims(json!({"x-ably-clientId": "x".repeat(256)})), Code::BadClientId),
-        (claims(json!({"x-ably-revocation-key": "x".repeat(256)})), Code::BadJwt),
-        (claims(json!({"x-ably-revocation-key": ""})), Code::BadJwt),
+        (claims(json!({"x-ably-revocation-key": "x".repeat(256)})), Code::BadParameter),
+        (claims(json!({"x-ably-revocation-key": ""})), Code::BadParameter),
         (claims(json!({"x-ably-clientId": "a\nb"})), Code::BadClientId),
         (claims(json!({"exp": NOW_S + TOKEN_MAX_TTL_MS / 1000 + 1})), Code::BadParameter),
         (claims(json!({"exp": u64::MAX})), Code::BadParameter),
