@@ -303,7 +303,7 @@ impl Relay {
 
     pub(super) fn go_on(&mut self, socket: SocketId, grant: Grant) {
         let void_at_ms = self.void_at_ms(&grant);
-        let told_before = self.told(socket);
+        let granted_before = self.granted(socket);
         self.count_all(socket, -1);
         let Some(session) = self.sessions.get_mut(&socket) else { return };
         session.prompted = grant.expires_at_ms.is_some_and(|at_ms| at_ms < self.now_ms + TOKEN_RENEWAL_MARGIN_MS);
@@ -322,7 +322,7 @@ impl Relay {
         self.touch(socket);
         self.send_encoded(socket, connected);
         self.requalify(socket, is_renamed);
-        self.announce_regained(socket, &told_before);
+        self.announce_regranted(socket, &granted_before);
     }
 
     /// Ends the attachments that the capability no longer allows, and of the others what it no longer allows there: to

@@ -20,7 +20,7 @@ use crate::model::serial::Position;
 use crate::protocol::Encoded;
 use crate::protocol::action;
 use crate::protocol::dialect::Dialect;
-use crate::protocol::outbound::Outbound;
+use crate::protocol::outbound::{Outbound, sync_frame};
 use crate::rpc::Ticket;
 use crate::rpc::{Backlog, ReadFrom, Request};
 
@@ -325,33 +325,67 @@ impl Relay {
         self.announce(socket, name, &what);
     }
 
-    /// What each attachment is told that was said to be attached.
-    pub(super) fn told(&self, socket: SocketId) -> BTreeMap<ChannelName, Modes> {
+    /// What each attachment may do that was said to be attached.
+    pub(super) fn granted(&self, socket: SocketId) -> BTreeMap<ChannelName, Modes> {
         let Some(session) = self.sessions.get(&socket) else { return BTreeMap::new() };
         let modes = |(name, attachment): (&ChannelName, &Attachment)| {
             let operations = session.grant.capability.operations(name);
-            attachment.is_announced().then(|| (name.clone(), attachment.granted(operations).intersection(Modes::TOLD)))
+            attachment.is_announced().then(|| (name.clone(), attachment.granted(operations)))
         };
         session.attachments.iter().filter_map(modes).collect()
     }
 
-    /// Those who are told more than before missed what there was of it, and lack what it came to: says so, and begins
-    /// with that anew.
-    pub(super) fn announce_regained(&mut self, socket: SocketId, before: &BTreeMap<ChannelName, Modes>) {
-        let error = Code::ContinuityUnknown.because("the capability did not allow to be told of what happened before");
-        for (name, now) in self.told(socket) {
-            if before.get(&name).is_none_or(|before| before.contains(now)) {
-                continue;
+    /// Says so where an attachment may do something else than before. One that is told of more missed what there was of
+    /// it, and lacks what it came to: it begins with that anew. Any other goes on, which doors have no word for. SDKs
+    /// decide by the modes that they were last told of, and keep whom they know to be present unless a sync ends.
+    pub(super) fn announce_regranted(&mut self, socket: SocketId, before: &BTreeMap<ChannelName, Modes>) {
+        let is_door = self.sessions.get(&socket).is_some_and(|session| session.door.is_some());
+        for (name, now) in self.granted(socket) {
+            let Some(before) = before.get(&name).filter(|before| **before != now) else { continue };
+            if !before.contains(now.intersection(Modes::TOLD)) {
+                self.announce_regained(socket, &name);
+            } else if !is_door {
+                self.announce_going_on(socket, &name);
+                if before.contains(Modes::PRESENCE_SUBSCRIBE) && !now.contains(Modes::PRESENCE_SUBSCRIBE) {
+                    self.end_membership(socket, &name);
+                }
             }
-            let after = match self.attachment(socket, &name).map(|attachment| &attachment.state) {
-                Some(State::Live { after }) => *after,
-                _ => Position::ZERO,
-            };
-            let Some(feed) = self.feeds.get(&name.owner()) else { continue };
-            let (epoch, Some(position)) = (feed.epoch().to_owned(), feed.position().max(Some(after))) else { continue };
-            self.count_attaches(socket, 1);
-            self.announce_live(socket, &name, &epoch, position, 0, Some(&error));
         }
+    }
+
+    fn announce_regained(&mut self, socket: SocketId, name: &ChannelName) {
+        let error = Code::ContinuityUnknown.because("the capability did not allow to be told of what happened before");
+        let after = match self.attachment(socket, name).map(|attachment| &attachment.state) {
+            Some(State::Live { after }) => *after,
+            _ => Position::ZERO,
+        };
+        let Some(feed) = self.feeds.get(&name.owner()) else { return };
+        let (epoch, Some(position)) = (feed.epoch().to_owned(), feed.position().max(Some(after))) else { return };
+        self.count_attaches(socket, 1);
+        self.announce_live(socket, name, &epoch, position, 0, Some(&error));
+    }
+
+    /// An attachment goes on where it is. It is told again who and what is there, as of one that resumes.
+    fn announce_going_on(&mut self, socket: SocketId, name: &ChannelName) {
+        let session = self.sessions.get(&socket);
+        let Some(attachment) = session.and_then(|session| session.attachments.get(name)) else { return };
+        let (is_live, Some((position, epoch))) = (attachment.is_live(), self.place_of(name, attachment)) else {
+            return;
+        };
+        self.count_attaches(socket, 1);
+        if is_live {
+            return self.announce_live(socket, name, &epoch, position, RESUMED, None);
+        }
+        let members = self.feeds.get(&name.owner()).map_or(0, Feed::members);
+        self.announce(socket, name, &Announcement { epoch: &epoch, position, flags: RESUMED, error: None, members });
+    }
+
+    /// Whoever may not be told any more who is there is left with nobody: a sync ends that names none.
+    fn end_membership(&mut self, socket: SocketId, name: &ChannelName) {
+        let serial = format!("{}-{}:", self.now_ms, self.calls.next_ticket().0);
+        let Some(session) = self.sessions.get_mut(&socket) else { return };
+        let frame = sync_frame(name.as_str(), &serial, std::iter::empty(), session);
+        self.send_encoded(socket, frame);
     }
 
     /// The log no longer has what lies before `prior`: say so to everyone on the channel who doesn't have it, and go on

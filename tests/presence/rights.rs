@@ -2,6 +2,7 @@
 
 use courtside::auth::{Capability, Identity};
 use courtside::limits::{GHOST_MAX_MS, PUBLISH_TRY_MS, SYNC_TURN_MS};
+use courtside::model::flags::{HAS_OBJECTS, HAS_PRESENCE, Modes, RESUMED};
 use serde_json::{Value, json};
 
 use crate::world::{Client, World};
@@ -133,6 +134,7 @@ fn what_was_entered_for_others_does_not_come_back_as_the_connection_resumes() {
 #[test]
 fn nor_as_it_attaches_once_more() {
     let (mut world, bot, watcher) = member("*", &["ann"]);
+    world.authorize(bot, &["presence", "subscribe"], "*");
     world.objects.held = Some(Vec::new());
     world.authorize(bot, &["presence", "subscribe"], "bob");
     world.forget_relay(0);
@@ -222,7 +224,47 @@ fn who_may_be_told_more_than_before_hears_that_it_missed_something_and_gets_the_
         assert_eq!(attached["error"]["code"], 90003, "{attached}");
         let present: Vec<&Value> = sync.iter().flat_map(|page| page["presence"].as_array().unwrap()).collect();
         assert_eq!(present.iter().map(|member| &member["clientId"]).collect::<Vec<_>>(), ["bob"], "{name}");
-        world.authorize(client, &["presence", "subscribe"], name);
-        assert!(world.take(client).iter().all(|frame| frame["action"] == 4), "that is nothing to be told");
     }
+}
+
+/// Clients decide by the modes that they were last told of.
+#[test]
+fn who_may_do_something_else_is_told_so_and_goes_on() {
+    let told = Modes::SUBSCRIBE.union(Modes::PRESENCE_SUBSCRIBE);
+    let objects = Modes::OBJECT_SUBSCRIBE.union(Modes::PUBLISH);
+    let enters = Modes::PRESENCE.union(Modes::PUBLISH);
+    for (asked, operations, modes, has, actions) in [
+        (Modes::NONE, &["subscribe", "publish"][..], told.union(Modes::PUBLISH), HAS_PRESENCE, &[4, 11, 16, 16][..]),
+        (Modes::NONE, &["subscribe"], told, HAS_PRESENCE, &[4, 11, 16, 16]),
+        (Modes::NONE, &["publish"], Modes::PUBLISH, 0, &[4, 11, 16]),
+        (enters, &["publish"], Modes::PUBLISH, 0, &[4, 11]),
+        (objects.union(Modes::PRESENCE), &["object-subscribe", "publish"], objects, HAS_OBJECTS, &[4, 11, 20, 20]),
+    ] {
+        let (mut world, _, _) = member("ann", &["ann"]);
+        let bob = world.connect(0, "bob");
+        world.send(bob, json!({"action": 10, "channel": "room", "flags": asked.bits()}));
+        let attached = world.take(bob).into_iter().find(|frame| frame["action"] == 11).unwrap();
+        world.authorize(bob, operations, "bob");
+        let frames = world.take(bob);
+        assert_eq!(frames.iter().map(|frame| &frame["action"]).collect::<Vec<_>>(), actions, "{frames:?}");
+        assert_eq!(frames[1]["flags"], modes.bits() | has | RESUMED, "{operations:?}");
+        assert_eq!((&frames[1]["channelSerial"], &frames[1]["error"]), (&attached["channelSerial"], &Value::Null));
+        world.authorize(bob, operations, "bob");
+        assert_eq!(world.take(bob).len(), 1, "CONNECTED alone, if nothing is otherwise");
+        if asked == enters {
+            world.authorize(bob, &["*"], "bob");
+            assert_eq!(world.take(bob)[1]["flags"], enters.bits() | RESUMED, "and so if it may do more");
+        }
+    }
+}
+
+/// It would show for ever whom it knew, or wait for the rest of the set.
+#[test]
+fn who_may_not_be_told_any_more_who_is_present_is_left_with_nobody() {
+    let (mut world, _, watcher) = member("ann", &["ann"]);
+    world.authorize(watcher, &["publish"], "watcher");
+    let frames = world.take(watcher);
+    let last = frames.last().unwrap();
+    assert_eq!((&last["action"], &last["presence"]), (&json!(16), &json!([])), "{frames:?}");
+    assert!(last["channelSerial"].as_str().unwrap().ends_with(':'));
 }

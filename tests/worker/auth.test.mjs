@@ -6,6 +6,7 @@ import crypto from 'node:crypto';
 import { once } from 'node:events';
 import http from 'node:http';
 import test from 'node:test';
+import { LiveObjects } from 'ably/liveobjects';
 import { Inbox, inState, realtime, rest } from './clients.mjs';
 import { EventReader } from './event_reader.mjs';
 import { unlessKilled } from './kills.mjs';
@@ -238,6 +239,36 @@ test('a narrower token ends what it lost, and a wider one opens it again', async
   await lost.attach();
   await lost.publish('n', 'x');
   assert.equal(fan.connection.id, id);
+});
+
+test('a token that allows something else changes what a channel may do and knows, and it goes on', async (t) => {
+  const bot = client(t, { token: await tokenOf(full, { clientId: 'bot' }) });
+  await bot.channels.get('modes').presence.enter();
+  const fan = client(t, { plugins: { LiveObjects }, token: await tokenOf(full, { capability: { modes: ['subscribe'] } }) });
+  /** @type {any} */
+  const options = { modes: ['subscribe', 'presence_subscribe', 'object_subscribe', 'object_publish'], updateOnAttached: true };
+  const channel = fan.channels.get('modes', options);
+  /** Goes on with a token of these operations, and gives how the channel says so. @param {string[]} operations */
+  const authorize = async (...operations) => {
+    const update = new Promise((resolve) => void channel.once('update', resolve));
+    await fan.auth.authorize(undefined, { token: await tokenOf(full, { capability: JSON.stringify({ modes: operations }) }) });
+    return [(await update).resumed, [...(channel.modes ?? [])].sort()];
+  };
+  const root = /** @type {any} */ (await channel.object.get());
+  assert.deepEqual((await channel.presence.get()).map(({ clientId }) => clientId), ['bot']);
+  await assert.rejects(root.set('n', 1), { code: 40024 });
+  const told = ['object_subscribe', 'presence_subscribe', 'subscribe'];
+  assert.deepEqual(await authorize('subscribe', 'object-publish'), [true, ['object_publish', ...told]]);
+  await root.set('n', 1);
+  const left = new Promise((resolve) => void channel.presence.subscribe('leave', resolve));
+  const objects = ['object_publish', 'object_subscribe'];
+  assert.deepEqual(await authorize('object-subscribe', 'object-publish'), [true, objects]);
+  assert.equal((await left).clientId, 'bot');
+  assert.deepEqual(await channel.presence.get(), []);
+  await root.set('n', 2);
+  assert.deepEqual(root.compactJson(), { n: 2 });
+  assert.deepEqual(await authorize('subscribe', 'object-publish'), [false, ['object_publish', ...told]]);
+  assert.deepEqual((await channel.presence.get()).map(({ clientId }) => clientId), ['bot']);
 });
 
 test('a client cannot become somebody else', async (t) => {
