@@ -270,14 +270,14 @@ fn a_message_of_several_is_changed_alone_and_pages_go_on_behind_it() {
 #[test]
 fn a_publish_stays_as_small_as_one_may_be() {
     let (mut store, mut channel, serial) = begun();
-    let fits = "x".repeat(MESSAGE_MAX_BYTES - "ann".len());
+    let fits = "x".repeat(MESSAGE_MAX_BYTES);
     publish(&mut channel, &mut store, vec![act("fits", Act::Update, &serial, &fits)]);
     let over = outcomes(&mut channel, &mut store, vec![act("over", Act::Append, &serial, "x")]);
     assert!(refusal(&over).is(Code::TooLarge));
     let (places, _) = publish(&mut channel, &mut store, vec![say("two", &["x", "y"])]);
     let [first, second] = [0, 1].map(|place| places[0].message_serial(EPOCH, place));
     publish(&mut channel, &mut store, vec![act("half", Act::Update, &first, &"x".repeat(MESSAGE_MAX_BYTES / 2))]);
-    let over = act("the rest", Act::Update, &second, &"x".repeat(MESSAGE_MAX_BYTES / 2));
+    let over = act("the rest", Act::Update, &second, &"x".repeat(MESSAGE_MAX_BYTES / 2 + 1));
     assert!(refusal(&outcomes(&mut channel, &mut store, vec![over])).is(Code::TooLarge));
 }
 

@@ -5,10 +5,11 @@ use serde_json::Value;
 
 use crate::auth::Identity;
 use crate::error::{Code, ErrorInfo};
-use crate::intake::publish::{check_encoding, check_size, chosen_id, set_claim};
+use crate::intake::publish::{check_encoding, chosen_id, set_claim};
 use crate::limits::{ANNOTATION_COUNT_MAX, ANNOTATION_TEXT_MAX_BYTES, MESSAGE_ID_MAX_BYTES, PUBLISH_MAX_MESSAGES};
 use crate::model::annotation::{Annotation, AnnotationAction, Method};
 use crate::model::revision::Target;
+use crate::model::size::Size;
 use crate::protocol::inbound::InboundAnnotation;
 use crate::protocol::stated::object;
 
@@ -41,7 +42,7 @@ pub fn check(
     let message = message(&annotations, path)?;
     let annotations = annotations.into_iter().map(|annotation| checked(annotation, identity, claim));
     let annotations = annotations.collect::<Result<Vec<_>, _>>()?;
-    check_size(annotations.iter().map(Annotation::size))?;
+    annotations.iter().map(Annotation::measured).sum::<Size>().check()?;
     let ids: Vec<Option<&str>> = annotations.iter().map(|annotation| annotation.id.as_deref()).collect();
     let id = chosen_id(&ids)?;
     Ok(Checked { message, annotations, id })

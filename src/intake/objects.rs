@@ -3,9 +3,10 @@
 
 use crate::auth::Identity;
 use crate::error::{Code, ErrorInfo};
-use crate::intake::publish::{check_size, set_claim};
+use crate::intake::publish::set_claim;
 use crate::limits::{MESSAGE_ID_MAX_BYTES, PUBLISH_MAX_MESSAGES};
 use crate::model::objects::operation::Proposal;
+use crate::model::size::Size;
 
 /// Checks the operations of one publish, and says who they are from, and what the token says of them.
 ///
@@ -31,5 +32,5 @@ pub fn check(
         }
         set_claim(&mut message.extras, claim)?;
     }
-    check_size(proposals.iter().map(|proposal| proposal.message.size()))
+    proposals.iter().map(|proposal| proposal.message.measured()).sum::<Size>().check()
 }

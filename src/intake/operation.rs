@@ -5,9 +5,9 @@ use serde_json::Value;
 
 use crate::auth::{Identity, Operations};
 use crate::error::{Code, ErrorInfo};
-use crate::intake::publish::{USER_CLAIM, check_encoding, check_extras, check_name};
+use crate::intake::publish::{check_encoding, check_extras, check_name};
 use crate::limits::{MESSAGE_MAX_BYTES, OPERATION_MAX_BYTES};
-use crate::model::message::Params;
+use crate::model::message::{Params, USER_CLAIM};
 use crate::model::operation::{Operation, Patch, Reach};
 use crate::model::revision::Act;
 use crate::protocol::inbound::InboundMessage;

@@ -4,9 +4,10 @@ use serde_json::Value;
 
 use crate::auth::Identity;
 use crate::error::{Code, ErrorInfo};
-use crate::intake::publish::{check_encoding, check_size, set_claim};
+use crate::intake::publish::{check_encoding, set_claim};
 use crate::limits::PUBLISH_MAX_MESSAGES;
 use crate::model::presence::{PresenceAction, PresenceMessage, Turn};
+use crate::model::size::Size;
 use crate::protocol::inbound::InboundMessage;
 use crate::protocol::stated::object;
 use crate::rpc::PresenceUpdate;
@@ -34,7 +35,7 @@ pub fn check(
     let update = |(index, event)| update(event, identity, connection_id, Turn { msg_serial, index });
     let mut updates = (0..).zip(events).map(update).collect::<Result<Vec<_>, _>>()?;
     updates.iter_mut().try_for_each(|update| set_claim(&mut update.event.extras, claim))?;
-    check_size(updates.iter().map(|update| update.event.size()))?;
+    updates.iter().map(|update| update.event.measured()).sum::<Size>().check()?;
     Ok(updates)
 }
 
@@ -121,8 +122,8 @@ mod tests {
     fn what_events_hold_is_bounded() {
         let with_data = |data| InboundMessage { data, ..enter(Some("b")) };
         let text = |bytes: usize| Payload::Plain(Data::Text("x".repeat(bytes)));
-        assert!(checked(with_data(text(MESSAGE_MAX_BYTES - 1)), &Identity::Wildcard).is_ok());
-        assert!(checked(with_data(text(MESSAGE_MAX_BYTES)), &Identity::Wildcard).unwrap_err().is(Code::TooLarge));
+        assert!(checked(with_data(text(MESSAGE_MAX_BYTES)), &Identity::Wildcard).is_ok());
+        assert!(checked(with_data(text(MESSAGE_MAX_BYTES + 1)), &Identity::Wildcard).unwrap_err().is(Code::TooLarge));
         assert!(checked(with_data(Payload::Scalar), &Identity::Wildcard).unwrap_err().is(Code::BadData));
         let extras = InboundMessage { extras: Some(serde_json::json!([])), ..enter(Some("b")) };
         assert!(checked(extras, &Identity::Wildcard).unwrap_err().is(Code::BadExtras));

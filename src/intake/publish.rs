@@ -4,15 +4,13 @@ use serde_json::Value;
 
 use crate::auth::{Identity, Rules};
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{ENCODING_MAX_BYTES, MESSAGE_ID_MAX_BYTES, MESSAGE_MAX_BYTES, PUBLISH_MAX_MESSAGES};
+use crate::limits::{ENCODING_MAX_BYTES, MESSAGE_ID_MAX_BYTES, PUBLISH_MAX_MESSAGES};
 use crate::model::data::claims_delta;
 use crate::model::message::Params;
-use crate::model::message::{Extras, Message};
+use crate::model::message::{Extras, Message, USER_CLAIM};
+use crate::model::size::Size;
 use crate::protocol::inbound::InboundMessage;
 use crate::rpc::{Publish, Submission};
-
-/// Where subscribers find what a publisher's token says of it.
-pub const USER_CLAIM: &str = "userClaim";
 
 /// How the names of messages begin that the server itself sends, such as `[meta]occupancy`: clients believe what they
 /// say.
@@ -49,7 +47,7 @@ pub fn check(messages: Vec<InboundMessage>, params: &Params, identity: &Identity
     let messages =
         messages.into_iter().map(|message| identified(message, identity, ephemeral)).collect::<Result<Vec<_>, _>>()?;
     all_or_none_ephemeral(&messages)?;
-    check_size(messages.iter().map(Message::size))?;
+    messages.iter().map(Message::measured).sum::<Size>().check()?;
     let ids: Vec<Option<&str>> = messages.iter().map(|message| message.id.as_deref()).collect();
     Ok(Checked { id: chosen_id(&ids)?, messages })
 }
@@ -61,7 +59,7 @@ impl Checked {
         for message in &mut self.messages {
             set_claim(&mut message.extras, claim)?;
         }
-        check_size(self.messages.iter().map(Message::size))?;
+        self.messages.iter().map(Message::measured).sum::<Size>().check()?;
         Ok(self)
     }
 }
@@ -72,7 +70,7 @@ pub fn attribute(publish: &mut Publish, identity: &Identity) -> Result<(), Error
     for message in messages.iter_mut() {
         message.client_id = identity.for_message(message.client_id.as_deref())?;
     }
-    check_size(messages.iter().map(Message::size))
+    messages.iter().map(Message::measured).sum::<Size>().check()
 }
 
 /// See [`Checked::claimed`].
@@ -103,24 +101,12 @@ pub fn check_extras(extras: &mut Extras) -> Result<(), ErrorInfo> {
     }
 }
 
-/// Whether a publish of so many bytes is small enough, whatever it is of.
-pub fn check_size(sizes: impl Iterator<Item = usize>) -> Result<(), ErrorInfo> {
-    let bytes: usize = sizes.sum();
-    match bytes > MESSAGE_MAX_BYTES {
-        false => Ok(()),
-        true => {
-            let why = format!("a publish has at most {MESSAGE_MAX_BYTES} bytes, this one has {bytes}");
-            Err(Code::TooLarge.because(why))
-        }
-    }
-}
-
-/// The same of what a client says where its namespace allows less.
+/// Whether what a client says is small enough where its namespace allows less. Fails with 40009.
 pub fn check_rules(content: &Submission, rules: &Rules) -> Result<(), ErrorInfo> {
     let Some(max_bytes) = rules.max_message_size else { return Ok(()) };
     let bytes = match content {
-        Submission::Messages(messages) => messages.iter().map(Message::size).sum(),
-        Submission::Presence { updates, .. } => updates.iter().map(|update| update.event.size()).sum(),
+        Submission::Messages(messages) => messages.iter().map(|message| message.measured().said).sum(),
+        Submission::Presence { updates, .. } => updates.iter().map(|update| update.event.measured().said).sum(),
         Submission::Operation(operation) => operation.patch.data.len(),
         Submission::ConnectionOutcome { .. } | Submission::Objects(_) | Submission::Annotations { .. } => 0,
     };
@@ -209,6 +195,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::limits::{CLIENT_ID_MAX_BYTES, MESSAGE_MAX_BYTES, SPEAKERS_MAX_BYTES};
     use crate::model::data::{Data, Payload};
 
     fn with_id(id: Option<&str>) -> InboundMessage {
@@ -292,6 +279,19 @@ mod tests {
     }
 
     #[test]
+    fn who_says_it_has_room_of_its_own() {
+        let of = |bytes: usize| InboundMessage {
+            data: Payload::Plain(Data::Text("x".repeat(bytes))),
+            ..InboundMessage::default()
+        };
+        let longest = Identity::Named("a".repeat(CLIENT_ID_MAX_BYTES).into());
+        assert!(check(vec![of(MESSAGE_MAX_BYTES)], &Params::default(), &longest).is_ok());
+        let most = SPEAKERS_MAX_BYTES / CLIENT_ID_MAX_BYTES;
+        assert!(check(vec![of(1); most], &Params::default(), &longest).is_ok());
+        assert!(check(vec![of(1); most + 1], &Params::default(), &longest).unwrap_err().is(Code::TooLarge));
+    }
+
+    #[test]
     fn what_sizes_do_not_count_is_bounded_too() {
         let of = |message: InboundMessage| check(vec![message], &Params::default(), &Identity::Anonymous);
         let text = |bytes: usize| Some("x".repeat(bytes));
@@ -331,8 +331,7 @@ mod tests {
         let stated = |claim: serde_json::Value| Some(serde_json::json!({"userClaim": claim}));
         let host = serde_json::Value::from("host");
         let given = of(None).claimed(Some(&host)).unwrap();
-        let bytes: usize = given.messages.iter().map(Message::size).sum();
-        assert_eq!((bytes, extras(given)), (20, serde_json::json!({"userClaim": "host"})), "and it counts");
+        assert_eq!(extras(given), serde_json::json!({"userClaim": "host"}));
         let beside = of(Some(serde_json::json!({"headers": {}}))).claimed(Some(&host)).unwrap();
         assert_eq!(extras(beside), serde_json::json!({"headers": {}, "userClaim": "host"}));
         assert_eq!(extras(of(None).claimed(None).unwrap()), serde_json::Value::Null);
@@ -346,7 +345,7 @@ mod tests {
             ..InboundMessage::default()
         };
         let full = check(vec![full], &Params::default(), &Identity::Anonymous).unwrap();
-        assert!(full.claimed(Some(&host)).unwrap_err().is(Code::TooLarge));
+        assert!(full.claimed(Some(&host)).is_ok(), "it was not the publisher's to count");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Bounds of webhooks: what an app may ask for, what one request holds, and how often it is tried.
 
-use super::{LOG_MAX_BYTES, LOG_MAX_MESSAGES, MESSAGE_MAX_BYTES};
+use super::{LOG_MAX_BYTES, LOG_MAX_MESSAGES, MESSAGE_MAX_BYTES, SPEAKERS_MAX_BYTES};
 
 /// Webhooks of an app. All that concern a channel travel with each call to it, about 300 bytes each.
 pub const HOOKS_PER_APP_MAX: usize = 20;
@@ -78,4 +78,5 @@ pub const HOOK_DEAD_MAX_BYTES: usize = 8 * 1024;
 pub const HOOK_DEAD_PAGE_MAX: usize = 100;
 
 const _: () = assert!(HOOK_LEASE_MS > HOOK_TIMEOUT_MS, "a request ends before it is made again");
-const _: () = assert!(HOOK_BATCH_MAX_BYTES > MESSAGE_MAX_BYTES, "a batch holds the largest message");
+const _: () =
+    assert!(HOOK_BATCH_MAX_BYTES > MESSAGE_MAX_BYTES + SPEAKERS_MAX_BYTES, "a batch holds the largest message");

@@ -1,6 +1,9 @@
 //! A channel: its log, and what it feeds.
 
-use super::{ENCODING_MAX_BYTES, FRAME_MAX_BYTES, MESSAGE_ID_MAX_BYTES, MESSAGE_MAX_BYTES, PUBLISH_MAX_MESSAGES};
+use super::{
+    ENCODING_MAX_BYTES, FRAME_MAX_BYTES, MESSAGE_ID_MAX_BYTES, MESSAGE_MAX_BYTES, PUBLISH_MAX_MESSAGES,
+    SPEAKERS_MAX_BYTES,
+};
 use crate::base::rate::Flow;
 
 /// How long messages can be read from history and resumed from, in a namespace that doesn't persist.
@@ -169,8 +172,8 @@ pub const HISTORY_LOOK_BYTES: usize = 4 * 1024 * 1024;
 pub const HISTORY_PAGE_BYTES: usize = 1024 * 1024;
 
 /// Bytes of the largest entry: what its messages count, and what each has besides: id, encoding, msgpack's headers.
-const ENTRY_MAX_BYTES: usize =
-    MESSAGE_MAX_BYTES * 3 + PUBLISH_MAX_MESSAGES * (MESSAGE_ID_MAX_BYTES + ENCODING_MAX_BYTES + 32);
+const ENTRY_MAX_BYTES: usize = (MESSAGE_MAX_BYTES + SPEAKERS_MAX_BYTES) * 3
+    + PUBLISH_MAX_MESSAGES * (MESSAGE_ID_MAX_BYTES + ENCODING_MAX_BYTES + 32);
 
 const _: () = assert!(ROW_MAX_BYTES + ENTRY_MAX_BYTES < 2_000_000, "a row that ends with the largest publish fits");
 const _: () =
@@ -180,5 +183,8 @@ const _: () =
     assert!(DEDUP_MAX_IDS as u64 > DEDUP_WINDOW_MS / 1_000 * 1_000, "a request a millisecond fits the window");
 const _: () =
     assert!(HISTORY_LOOK_BYTES > 2 * (ROW_MAX_BYTES + ENTRY_MAX_BYTES), "each page looks at what the last did not");
-const _: () = assert!(REPLAY_PAGE_BYTES + MESSAGE_MAX_BYTES * 2 < FRAME_MAX_BYTES, "a page of replay fits a frame");
+const _: () = assert!(
+    REPLAY_PAGE_BYTES + (MESSAGE_MAX_BYTES + SPEAKERS_MAX_BYTES) * 2 < FRAME_MAX_BYTES,
+    "a page of replay fits a frame"
+);
 const _: () = assert!(PACE_MAX_BYTES * 2 <= TAIL_MAX_BYTES, "what waits is in the tail");

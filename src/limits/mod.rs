@@ -51,8 +51,11 @@ pub const CLIENT_ID_MAX_BYTES: usize = 255;
 /// Bytes in a frame that a client sends. A larger one is refused undecoded and ends the connection.
 pub const FRAME_MAX_BYTES: usize = 512 * 1024;
 
-/// Bytes in one publish: names, clientIds, extras and data of all its messages (protocol.md § 8.4).
+/// Bytes in one publish: names, extras and data of all its messages (protocol.md § 8.4).
 pub const MESSAGE_MAX_BYTES: usize = 64 * 1024;
+
+/// Bytes in one publish of who says it: clientIds and userClaims, which the server fills in and clients do not count.
+pub const SPEAKERS_MAX_BYTES: usize = 64 * 1024;
 
 /// Messages in one publish.
 pub const PUBLISH_MAX_MESSAGES: usize = 1_000;
@@ -76,4 +79,7 @@ pub const DECODED_VALUES_MAX: usize = 1 << 18;
 /// Nesting of a decoded frame. Decoders recurse, so this bounds their stack.
 pub const NESTING_MAX: usize = 100;
 
-const _: () = assert!(MESSAGE_MAX_BYTES * 2 < FRAME_MAX_BYTES, "base64 and field names fit around the largest message");
+const _: () = assert!(
+    (MESSAGE_MAX_BYTES + SPEAKERS_MAX_BYTES) * 2 < FRAME_MAX_BYTES,
+    "base64 and field names fit around the largest message"
+);

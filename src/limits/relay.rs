@@ -2,7 +2,7 @@
 
 use super::{
     CHANNEL_NAME_MAX_BYTES, COMMIT_MAX_BYTES, GRANT_MAX_BYTES, MEMBERS_PER_CONNECTION_MAX, MESSAGE_MAX_BYTES,
-    PUBLISH_MAX_MESSAGES,
+    PUBLISH_MAX_MESSAGES, SPEAKERS_MAX_BYTES,
 };
 use crate::base::rate::Flow;
 
@@ -154,7 +154,10 @@ const _: () = assert!(MESSAGE_FLOW.burst >= PUBLISH_MAX_MESSAGES as u64, "the la
 const _: () = assert!(MESSAGE_FLOW.burst >= MEMBERS_PER_CONNECTION_MAX as u64, "all members come back at once");
 const _: () = assert!(CALL_ANSWER_MS > HEARTBEAT_INTERVAL_MS, "calls need no alarm of their own");
 const _: () = assert!(CALL_ANSWER_MS < PUBLISH_TRY_MS, "a publish whose call was lost is sent again");
-const _: () = assert!(PUBLISH_CALL_MAX_BYTES + MESSAGE_MAX_BYTES <= COMMIT_MAX_BYTES, "a full call fits a commit");
+const _: () = assert!(
+    PUBLISH_CALL_MAX_BYTES + MESSAGE_MAX_BYTES + SPEAKERS_MAX_BYTES <= COMMIT_MAX_BYTES,
+    "a full call fits a commit"
+);
 const _: () = assert!(SESSION_RECORD_MAX_BYTES < 16_384, "the platform's bound on what a socket carries");
 const _: () = assert!(
     GRANT_MAX_BYTES + CHANNELS_PER_CONNECTION_MAX * ROWED_ATTACHMENT_MAX_BYTES + 256 < SESSION_RECORD_MAX_BYTES,

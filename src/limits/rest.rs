@@ -4,6 +4,7 @@ use crate::base::rate::Rate;
 
 use super::{
     CLIENT_ID_MAX_BYTES, COMMIT_MAX_BYTES, FRAME_MAX_BYTES, HISTORY_MAX_LIMIT, HISTORY_PAGE_BYTES, MESSAGE_MAX_BYTES,
+    SPEAKERS_MAX_BYTES,
 };
 
 /// Bytes of a request's body: what a frame may have, since both carry one publish.
@@ -84,7 +85,10 @@ pub const LATELY_MS: u64 = 10 * 1_000;
 pub const ERROR_HEADER_MAX_BYTES: usize = 200;
 
 const _: () = assert!(100 + CLIENT_ID_MAX_BYTES <= TRACE_ROOM_BYTES, "a trace and a clientId find room");
-const _: () = assert!(BATCH_MAX_CHANNELS * MESSAGE_MAX_BYTES < 8 * 1024 * 1024, "a batch's copies fit in memory");
+const _: () = assert!(
+    BATCH_MAX_CHANNELS * (MESSAGE_MAX_BYTES + SPEAKERS_MAX_BYTES) < 16 * 1024 * 1024,
+    "a batch's copies fit in memory"
+);
 const _: () = assert!(BATCH_BODY_MAX_BYTES <= COMMIT_MAX_BYTES, "all that a batch says to one channel fits a commit");
 const _: () = assert!(BODY_MAX_BYTES < BATCH_BODY_MAX_BYTES, "the shell reads no more than the longest body");
 const _: () = assert!(HISTORY_DEFAULT_LIMIT <= HISTORY_MAX_LIMIT, "the default is a limit that may be asked for");

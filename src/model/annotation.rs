@@ -6,6 +6,7 @@ use crate::limits::MESSAGE_OVERHEAD_BYTES;
 use crate::model::data::Data;
 use crate::model::message::{Extras, characters, json};
 use crate::model::revision::Target;
+use crate::model::size::Size;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AnnotationAction {
@@ -47,6 +48,11 @@ impl Annotation {
         let text = |field: &Option<String>| field.as_deref().map_or(0, characters);
         let extras = self.extras.as_ref().map_or(0, |extras| characters(&json(extras)));
         characters(&self.kind) + text(&self.name) + text(&self.client_id) + self.data.len() + extras
+    }
+
+    /// The same, with who said it apart.
+    pub fn measured(&self) -> Size {
+        Size::of(self.size(), self.client_id.as_deref(), self.extras.as_ref())
     }
 
     /// Bytes that it takes, as of a message.

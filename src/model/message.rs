@@ -12,11 +12,15 @@ use crate::model::objects::operation::ObjectMessage;
 use crate::model::presence::PresenceMessage;
 use crate::model::revision::{Mark, Shape, Target, Version};
 use crate::model::serial::Position;
+use crate::model::size::Size;
 
 /// Names with texts, as parameters and metadata have them.
 pub type Params = SortedMap<String, String>;
 
 pub type Extras = Map<String, Value>;
+
+/// Where subscribers find, among extras, what a publisher's token says of it.
+pub const USER_CLAIM: &str = "userClaim";
 
 /// A message as published. What can be derived from its [`Entry`] isn't kept: timestamp, serial, connection.
 ///
@@ -41,6 +45,11 @@ impl Message {
             + text(&self.client_id)
             + self.data.len()
             + self.extras.as_ref().map_or(0, |e| characters(&json(e)))
+    }
+
+    /// The same, with who said it apart.
+    pub fn measured(&self) -> Size {
+        Size::of(self.size(), self.client_id.as_deref(), self.extras.as_ref())
     }
 
     /// Bytes that it takes wherever memory or a frame is bounded.

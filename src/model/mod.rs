@@ -18,6 +18,7 @@ pub mod packed;
 pub mod presence;
 pub mod revision;
 pub mod serial;
+pub mod size;
 pub mod trace;
 
 use serde::{Deserialize, Serialize};

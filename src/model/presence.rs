@@ -7,6 +7,7 @@ use crate::limits::MESSAGE_OVERHEAD_BYTES;
 use crate::model::data::Data;
 use crate::model::message::{Extras, characters, json};
 use crate::model::name::ChannelName;
+use crate::model::size::Size;
 
 /// What happened to a member. On the wire these are the numbers that the protocol gives them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +65,11 @@ impl PresenceMessage {
     pub fn size(&self) -> usize {
         let extras = self.extras.as_ref().map_or(0, |extras| characters(&json(extras)));
         characters(&self.client_id) + self.data.len() + extras
+    }
+
+    /// The same, with who said it apart.
+    pub fn measured(&self) -> Size {
+        Size::of(self.size(), Some(&self.client_id), self.extras.as_ref())
     }
 
     /// Bytes that it takes, as of a message.

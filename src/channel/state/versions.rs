@@ -10,12 +10,13 @@ use crate::channel::log::{Batch, decoded, visible_from};
 use crate::channel::store::{Change, Store, StoreError, StoredVersion};
 use crate::channel::{Channel, storage_failed};
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{CHANGES_FLOW, COMMIT_MAX_BYTES, HISTORY_PAGE_BYTES, MESSAGE_MAX_BYTES, VERSIONS_PER_READ};
+use crate::limits::{CHANGES_FLOW, COMMIT_MAX_BYTES, HISTORY_PAGE_BYTES, VERSIONS_PER_READ};
 use crate::model::message::{Content, Entry, Kind, Message};
 use crate::model::operation::{Operation, Patch, Reach};
 use crate::model::packed::Packed;
 use crate::model::revision::{Act, Mark, Shape, Target, Version};
 use crate::model::serial::Position;
+use crate::model::size::Size;
 use crate::rpc::{Answer, HistoryPage, Outcome, Publish, VersionsQuery};
 
 /// A message as it is now.
@@ -34,7 +35,7 @@ pub struct Current {
     /// The entry that it was published in.
     published: Entry,
     /// What the other messages of its publish count, as they are now.
-    others_bytes: usize,
+    others: Size,
 }
 
 /// What was looked for in rows last, and what changes have cost.
@@ -315,12 +316,12 @@ pub(in crate::channel) fn is_deleted<'a>(versions: impl IntoIterator<Item = &'a 
 
 /// `latest` may have several versions of one message, the latest last.
 fn current(published: Entry, latest: Vec<Entry>, target: Target) -> Current {
-    let mut sizes: Vec<usize> = published.messages().iter().map(Message::size).collect();
+    let mut sizes: Vec<Size> = published.messages().iter().map(Message::measured).collect();
     let mut last = None;
     for entry in latest {
         let Some((of, said, _)) = entry.operation() else { continue };
         if let Some(size) = sizes.get_mut(of.place) {
-            *size = said.size();
+            *size = said.measured();
         }
         if of == target {
             last = Some(entry);
@@ -329,9 +330,10 @@ fn current(published: Entry, latest: Vec<Entry>, target: Target) -> Current {
     let done = last.as_ref().and_then(Entry::operation);
     let message = done.map_or(&published.messages()[target.place], |(_, said, _)| said).clone();
     let version = done.map(|(.., made)| made.clone());
-    let others_bytes = sizes.iter().sum::<usize>() - sizes[target.place];
+    sizes.remove(target.place);
+    let others = sizes.into_iter().sum();
     let connection_id = published.connection_id.clone();
-    Current { target, message, connection_id, version, last, kept: None, published, others_bytes }
+    Current { target, message, connection_id, version, last, kept: None, published, others }
 }
 
 /// The message as an operation makes it. Where only one's own may be changed, another's fails with 40160, and so does
@@ -359,11 +361,7 @@ fn revised(
     };
     let deleted_at = deleted_at.or(before_it.and_then(|version| version.deleted_at));
     let message = patched(current.message, &operation.patch, operation.act)?;
-    let bytes = message.size() + current.others_bytes;
-    if bytes > MESSAGE_MAX_BYTES {
-        let why = format!("a publish has at most {MESSAGE_MAX_BYTES} bytes, and with this it would have {bytes}");
-        return Err(Code::TooLarge.because(why));
-    }
+    [message.measured(), current.others].into_iter().sum::<Size>().check()?;
     let version = Version {
         position,
         shape,

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::path::Path;
 use crate::limits::{MESSAGE_OVERHEAD_BYTES, OBJECT_PARTS_PER_MESSAGE};
 use crate::model::message::{Extras, json};
+use crate::model::size::Size;
 
 /// What an entry of a map holds.
 ///
@@ -152,6 +153,11 @@ impl ObjectMessage {
     pub fn size(&self) -> usize {
         let extras = self.extras.as_ref().map_or(0, |extras| json(extras).len());
         self.client_id.as_ref().map_or(0, String::len) + extras + self.operation.action.size()
+    }
+
+    /// The same, with who said it apart.
+    pub fn measured(&self) -> Size {
+        Size::of(self.size(), self.client_id.as_deref(), self.extras.as_ref())
     }
 
     /// How many messages it counts for.

@@ -9,9 +9,10 @@ use super::parts::{Entry, Object, Part, PartKey, Stamp, State, Summary};
 use super::path::{Path, Segment};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{
-    MESSAGE_MAX_BYTES, OBJECT_PARTS_MAX, OBJECT_PATH_READ_BYTES, OBJECT_PATHS_MAX_BYTES, OBJECT_STEP_MAX,
-    OBJECT_WHOLE_MAX, OBJECTS_GRACE_MS, OBJECTS_MAX_BYTES, OBJECTS_USED_STEP_MS, PUBLISH_MAX_MESSAGES,
+    OBJECT_PARTS_MAX, OBJECT_PATH_READ_BYTES, OBJECT_PATHS_MAX_BYTES, OBJECT_STEP_MAX, OBJECT_WHOLE_MAX,
+    OBJECTS_GRACE_MS, OBJECTS_MAX_BYTES, OBJECTS_USED_STEP_MS, PUBLISH_MAX_MESSAGES,
 };
+use crate::model::size::Size;
 
 /// Where parts are read.
 pub trait Parts {
@@ -105,9 +106,9 @@ impl<'a, P: Parts> Pool<'a, P> {
     /// deleted object), 92004 (an unknown one), 92005 and 92007 (paths), and 40009 and 40034: an operation counts for
     /// each object that its path leads to, because the log has it so often.
     pub fn take(&mut self, proposals: &[Proposal], first: Stamp) -> Done<Vec<ObjectMessage>, P> {
-        let (mut operations, mut bytes) = (Vec::with_capacity(proposals.len()), 0);
+        let (mut operations, mut size) = (Vec::with_capacity(proposals.len()), Size::default());
         for proposal in proposals {
-            let size = proposal.message.size();
+            let each = proposal.message.measured();
             // Of an operation on several objects the first has the id that its publisher chose.
             let mut message = proposal.message.clone();
             for object_id in self.resolve(proposal)? {
@@ -115,13 +116,10 @@ impl<'a, P: Parts> Pool<'a, P> {
                 if operations.len() >= PUBLISH_MAX_MESSAGES {
                     return refused(Code::TooManyMessages, "paths lead to more objects than one publish may change");
                 }
-                bytes += size;
-                if bytes > MESSAGE_MAX_BYTES {
-                    let bound = format!("a publish has at most {MESSAGE_MAX_BYTES} bytes");
-                    return refused(
-                        Code::TooLarge,
-                        format!("{bound}, and this one is that for each object on its paths"),
-                    );
+                size = [size, each].into_iter().sum();
+                if let Err(error) = size.check() {
+                    let why = format!("{}, as it counts for each object on its paths", error.message);
+                    return refused(Code::TooLarge, why);
                 }
                 message.operation.object_id = object_id;
                 let mut done = message.clone();
