@@ -71,6 +71,8 @@ pub struct Course {
     pub gaps: usize,
     /// It began with the last messages, as they were then.
     pub rewound: bool,
+    /// It has yet to get the first of these, which need not be the first of its publish.
+    pub begins: bool,
     pub views: Views,
     pub manner: Manner,
 }
@@ -257,6 +259,7 @@ impl Course {
             received: 0,
             gaps: 0,
             rewound: false,
+            begins: false,
             views: Views::default(),
             manner: Manner::default(),
         }
@@ -374,6 +377,7 @@ impl Course {
             assert!(place > before, "{} gets {data} at {place:?} again, or out of order, behind {before:?}", self.name);
             self.passes_to(place, false, ledger);
         }
+        self.begins = false;
     }
 
     /// All messages before a place, or up to it, were replaced by later ones or deleted, and all operations are over.
@@ -389,7 +393,7 @@ impl Course {
         let next = |at: Place| ledger.next_message(self.channel, at).map(|(next, _)| next);
         let passed = std::iter::successors(self.place.and_then(next), |at| next(*at));
         let mut passed = passed.take_while(|at| *at < place || (inclusive && *at == place));
-        passed.find(|at| !self.need_not_come(*at, ledger))
+        passed.find(|at| !(self.begins && at.0 == place.0 || self.need_not_come(*at, ledger)))
     }
 
     fn owed_before(&self, place: Place, ledger: &Ledger) -> Option<Position> {

@@ -126,7 +126,7 @@ impl World {
         if let Some(rewind) = rewind {
             say("rewind", rewind.to_string());
             let anew = listener.courses.iter_mut().filter(|course| course.serial.is_none());
-            anew.for_each(|course| course.rewound = true);
+            anew.for_each(|course| (course.rewound, course.begins) = (true, true));
         }
         let cursor = listener.cursor();
         let (mode, opening) = match listener.way {

@@ -71,6 +71,8 @@ pub struct Subscription {
     pub view: View,
     /// What is replayed by a rewind is messages alone, up to here at most; this ends with the first of what else comes.
     rewinds: Option<Position>,
+    /// It begins with the last messages of a publish, as many as a rewind leaves of it.
+    begins: bool,
     /// If it asks for deltas, it keeps the id and the data of the message that it got last, if that was since it
     /// attached.
     previous: Option<(String, Data)>,
@@ -119,6 +121,7 @@ impl Subscription {
             conflated: 0,
             view: View::default(),
             rewinds: None,
+            begins: false,
             previous: None,
             deltas: 0,
             told: None,
@@ -278,6 +281,7 @@ impl Subscription {
         }
         (self.state, self.cursor, self.serial) = (State::Attached, position, Some(serial.to_owned()));
         self.rewinds = self.rewind.filter(|_| !resumed).map(|_| ledger.durable_end(self.channel).0);
+        self.begins = self.rewinds.is_some();
         if resumed {
             self.views = had;
         }

@@ -119,11 +119,11 @@ impl Log {
         from: &ReadFrom,
         now_ms: u64,
     ) -> Result<Backlog, StoreError> {
-        let after = match from {
+        let (after, unasked) = match from {
             ReadFrom::After { position, epoch } => {
                 let position = last::place(meta, *position)?;
                 match self.continuity(store, meta, position, epoch)? {
-                    None => position,
+                    None => (position, 0),
                     Some(code) => return Ok(self.lost(meta, code)),
                 }
             }
@@ -142,15 +142,8 @@ impl Log {
         };
         let piece = self.stored_after(store, after, show, max_bytes)?;
         let more = piece.through < self.tip;
-        Ok(Backlog {
-            epoch: meta.epoch.clone(),
-            lost: None,
-            after,
-            entries: piece.entries,
-            through: piece.through,
-            more,
-            members: 0,
-        })
+        let entries = if unasked == 0 { piece.entries } else { without_first(&piece.entries, unasked)? };
+        Ok(Backlog { epoch: meta.epoch.clone(), lost: None, after, entries, through: piece.through, more, members: 0 })
     }
 
     fn lost(&self, meta: &Meta, code: Code) -> Backlog {
@@ -178,14 +171,15 @@ impl Log {
         Ok((newest - from > REPLAY_MAX_BYTES).then_some(Code::BacklogTooLarge))
     }
 
-    /// The position before the last so many messages, though not before `since`.
+    /// The position before the last so many messages, though not before `since`, and how many of the publish that
+    /// follows it are too many.
     fn start_of_last(
         &self,
         store: &mut impl Store,
         meta: &Meta,
         messages: usize,
         since: Position,
-    ) -> Result<Position, StoreError> {
+    ) -> Result<(Position, usize), StoreError> {
         let mut start = self.tip;
         let mut found = 0;
         let mut rows = Walk::up_to(self.tip);
@@ -195,14 +189,24 @@ impl Log {
             let Some((_, row)) = rows.next(store)? else { break };
             for entry in decoded(&row)?.into_iter().rev() {
                 if found >= messages || entry.position < since || entry.position <= meta.floor {
-                    return Ok(start);
+                    return Ok((start, found.saturating_sub(messages)));
                 }
                 found += if entry.is_operation() { 0 } else { entry.messages().len() };
                 start = Position(entry.position.0 - 1);
             }
         }
-        Ok(start)
+        Ok((start, found.saturating_sub(messages)))
     }
+}
+
+/// Entries, the first of which is a publish, without so many of its messages.
+fn without_first(entries: &Packed, messages: usize) -> Result<Packed, StoreError> {
+    let mut left = Packed::default();
+    for (index, entry) in decoded(entries)?.into_iter().enumerate() {
+        let asked: Vec<usize> = (messages..entry.messages().len()).collect();
+        left.append(&Packed::one(&if index == 0 { entry.only(&asked) } else { entry }));
+    }
+    Ok(left)
 }
 
 /// Who does something to which message.

@@ -95,6 +95,7 @@ impl Subscription {
         let (connection_id, contents) = (expected.connection_id.clone(), expected.messages.clone());
         assert!(ledger.is_durable(self.channel, position), "a message is delivered before it is durable");
         let wanted: Vec<_> = contents.iter().enumerate().filter(|(_, said)| self.wants(said)).collect();
+        let mut begins = std::mem::take(&mut self.begins);
         for (place, Said { own_id, name, data }) in wanted {
             let serial = format!(":{place:03}");
             let is_here = |(_, (message, _)): &(usize, (&Message, Data)), ledger: &mut Ledger| {
@@ -104,11 +105,12 @@ impl Subscription {
                     && self.operation_of(message, ledger).is_none()
             };
             if !messages.peek().is_some_and(|next| is_here(next, ledger)) {
-                let is_over = self.may_lack(position, place, ledger);
+                let is_over = begins || self.may_lack(position, place, ledger);
                 assert!(is_over, "{} gets {position:?} without {place}: {frame:?}", self.name);
                 self.conflated += 1;
                 continue;
             }
+            begins = false;
             let (_, (message, whole)) = messages.next().expect("peeked");
             assert_eq!(message.name, name.as_deref().unwrap_or_default());
             assert_eq!(message.connection_id.as_ref().or(frame.connection_id.as_ref()), connection_id.as_ref());
