@@ -9,7 +9,7 @@ mod support {
 
 use courtside::auth::{Ban, Capability, Grant, Identity, KeyName, TokenRequest};
 use courtside::error::Code;
-use courtside::limits::{ATTACH_FLOW, MESSAGE_FLOW, REFUSALS_WAITING_MAX};
+use courtside::limits::{ATTACH_FLOW, FRAME_MAX_BYTES, MESSAGE_FLOW, REFUSALS_WAITING_MAX};
 use courtside::model::Format;
 use courtside::model::serial::Position;
 use courtside::relay::session::Opening;
@@ -133,6 +133,24 @@ fn what_members_do_counts_and_so_does_what_cannot_be_read() {
 }
 
 /// Its bound is not each connection's alone, whatever it says there.
+/// SDKs do not measure what members say of themselves.
+#[test]
+fn what_is_too_large_to_be_read_is_refused_and_counts_as_its_bytes() {
+    let mut relay = relay();
+    connect(&mut relay, 1);
+    let large = "x".repeat(FRAME_MAX_BYTES);
+    let codes: Vec<u64> = (0..BURST / 9 + 2)
+        .map(|serial| {
+            let enter = json!({"action": 14, "channel": "room", "msgSerial": serial, "presence": [{"data": large}]});
+            let effects = relay.frame(SocketId(1), enter.to_string().as_bytes(), Format::Json, NOW_MS);
+            let frame: Value = serde_json::from_str(&frames(&effects, 1)[0]).unwrap();
+            assert_eq!((&frame["action"], &frame["msgSerial"]), (&json!(2), &json!(serial)));
+            frame["error"]["code"].as_u64().unwrap()
+        })
+        .collect();
+    assert_eq!((codes[0], codes[codes.len() - 2], codes[codes.len() - 1]), (40009, 40009, 42911));
+}
+
 #[test]
 fn what_a_client_says_counts_over_its_connections() {
     let operation = json!({"action": 1, "objectId": "root", "mapSet": {"key": "k", "value": {"number": 1}}});

@@ -48,8 +48,12 @@ pub const CHANNEL_NAME_MAX_BYTES: usize = 2_048;
 /// Bytes in a clientId (protocol.md § 22).
 pub const CLIENT_ID_MAX_BYTES: usize = 255;
 
-/// Bytes in a frame that a client sends. A larger one is refused undecoded and ends the connection.
+/// Bytes in a frame that a client sends. A larger one is refused.
 pub const FRAME_MAX_BYTES: usize = 512 * 1024;
+
+/// Bytes in a frame that is looked at for the serial by which it is refused, as SDKs do not measure presence events. An
+/// even larger one ends the connection.
+pub const REFUSED_FRAME_MAX_BYTES: usize = 2 * FRAME_MAX_BYTES;
 
 /// Bytes in one publish: names, extras and data of all its messages (protocol.md § 8.4).
 pub const MESSAGE_MAX_BYTES: usize = 64 * 1024;

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use crate::error::{Code, ErrorInfo};
-use crate::limits::{FRAME_MAX_BYTES, PARAMS_MAX, PUBLISH_MAX_MESSAGES};
+use crate::limits::{FRAME_MAX_BYTES, PARAMS_MAX, PUBLISH_MAX_MESSAGES, REFUSED_FRAME_MAX_BYTES};
 use crate::model::data::Payload;
 use crate::model::message::{Message, Params};
 use crate::model::node::{self, Node, Wanted};
@@ -69,6 +69,17 @@ impl Inbound {
     pub fn is_for_connection(&self) -> bool {
         let of_transport = matches!(self, Inbound::Heartbeat { .. } | Inbound::Pong | Inbound::Unknown);
         !of_transport && !matches!(self, Inbound::Disconnect | Inbound::Close)
+    }
+
+    /// By which it is acknowledged or refused.
+    fn msg_serial(&self) -> Option<u64> {
+        match self {
+            Inbound::Publish(frame) | Inbound::Presence(frame) => Some(frame.msg_serial),
+            Inbound::Objects(frame) => Some(frame.msg_serial),
+            Inbound::Annotate(frame) => Some(frame.msg_serial),
+            Inbound::Refused { msg_serial, .. } => Some(*msg_serial),
+            _ => None,
+        }
     }
 }
 
@@ -242,14 +253,24 @@ fn token(node: Node) -> Result<Option<String>, Wanted> {
 /// Decodes one frame: text is JSON, binary is msgpack, unless it begins with a brace: there are SDKs that send JSON as
 /// bytes, and a frame of msgpack is a map, which never begins so.
 ///
-/// Fails, and then the connection must end, with 40009 when the frame is over [`FRAME_MAX_BYTES`] and with 40001 when
-/// not even what it is for can be read.
+/// One that is over [`FRAME_MAX_BYTES`] is refused by its serial. Fails, and then the connection must end, with 40009
+/// when that has none or is over [`REFUSED_FRAME_MAX_BYTES`], and with 40001 when not even what a frame is for can be
+/// read.
 pub fn decode(bytes: &[u8], format: Format) -> Result<Inbound, ErrorInfo> {
-    if bytes.len() > FRAME_MAX_BYTES {
-        return Err(
-            Code::TooLarge.because(format!("a frame has at most {FRAME_MAX_BYTES} bytes, this one {}", bytes.len()))
-        );
+    if bytes.len() <= FRAME_MAX_BYTES {
+        return read(bytes, format);
     }
+    let size = format!("a frame has at most {FRAME_MAX_BYTES} bytes, this one {}", bytes.len());
+    let error = Code::TooLarge.because(size);
+    let is_looked_at = bytes.len() <= REFUSED_FRAME_MAX_BYTES;
+    let frame = if is_looked_at { read(bytes, format).ok() } else { None };
+    match frame.and_then(|frame| frame.msg_serial()) {
+        Some(msg_serial) => Ok(Inbound::Refused { msg_serial, error }),
+        None => Err(error),
+    }
+}
+
+fn read(bytes: &[u8], format: Format) -> Result<Inbound, ErrorInfo> {
     let format = if bytes.first() == Some(&b'{') { Format::Json } else { format };
     let wrong = |wanted| wrong(format, wanted);
     let fields = match node::read(bytes, format) {

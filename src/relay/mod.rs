@@ -74,6 +74,7 @@ use serde::{Deserialize, Serialize};
 use crate::auth::{App, Bans, Operators, Revocations};
 use crate::base::maps::HashMap;
 use crate::error::{Code, ErrorInfo};
+use crate::limits::FRAME_MAX_BYTES;
 use crate::model::Format;
 use crate::model::name::ChannelName;
 use crate::protocol::dialect::Voice;
@@ -253,6 +254,10 @@ impl Relay {
                 return self.finish();
             }
             match dialect.decode(bytes, format) {
+                Ok(Inbound::Refused { msg_serial, error }) if bytes.len() > FRAME_MAX_BYTES => {
+                    let error = self.count_too_large(socket, bytes.len(), error);
+                    self.dispatch(socket, Inbound::Refused { msg_serial, error });
+                }
                 Ok(frame) => self.dispatch(socket, frame),
                 Err(error) => self.fail(socket, &error),
             }

@@ -13,8 +13,8 @@ use crate::error::{Code, ErrorInfo};
 use crate::intake::operation::{self, By};
 use crate::intake::publish;
 use crate::limits::{
-    BUSY_PAUSE_MS, BUSY_READERS_PER_MS, PUBLISH_QUEUE_MAX_BYTES, PUBLISH_TRY_MS, REFUSALS_WAITING_MAX,
-    UNACKNOWLEDGED_MAX,
+    BUSY_PAUSE_MS, BUSY_READERS_PER_MS, MESSAGE_MAX_BYTES, PUBLISH_QUEUE_MAX_BYTES, PUBLISH_TRY_MS,
+    REFUSALS_WAITING_MAX, UNACKNOWLEDGED_MAX,
 };
 use crate::model::flags::Modes;
 use crate::model::name::ChannelName;
@@ -96,6 +96,17 @@ impl Relay {
                 Err(Code::PublishRateLimited.because(format!("{bound}; try again in {wait_ms} ms")))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// A frame that is too large counts as the messages that could have been so large. Gives why it is refused.
+    pub(super) fn count_too_large(&mut self, socket: SocketId, bytes: usize, error: ErrorInfo) -> ErrorInfo {
+        match self.admit_rate(socket) {
+            Ok(()) => {
+                self.count_said(socket, bytes.div_ceil(MESSAGE_MAX_BYTES));
+                error
+            }
+            Err(too_fast) => too_fast,
         }
     }
 

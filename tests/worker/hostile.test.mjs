@@ -104,7 +104,7 @@ for (const format of formats) {
     assert.equal((await stored(channel)).length, 2);
   });
 
-  test(`a frame over the limit ends the connection, one at the limit does not (${format})`, async (t) => {
+  test(`a frame over the limit is refused by its serial or ends the connection, one at the limit does not (${format})`, async (t) => {
     const client = await connect(t, { format });
     const padded = (/** @type {number} */ length) => {
       const frame = JSON.stringify({ action: action.HEARTBEAT, id: 'beat' });
@@ -112,6 +112,9 @@ for (const format of formats) {
     };
     client.sendRaw(padded(FRAME_MAX_BYTES));
     assert.equal((await client.expect(action.HEARTBEAT)).id, 'beat');
+    const enter = { action: action.PRESENCE, channel: 'large', msgSerial: 0, presence: [{ data: 'x'.repeat(FRAME_MAX_BYTES) }] };
+    client.sendRaw(JSON.stringify(enter));
+    assert.equal((await client.expect(action.NACK)).error.code, 40009);
     client.sendRaw(padded(FRAME_MAX_BYTES + 1));
     await assertFails(client, 40009, 400);
     const other = await connect(t, { format });

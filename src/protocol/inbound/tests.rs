@@ -122,9 +122,30 @@ fn what_cannot_be_read_ends_the_connection() {
         assert!(json(bad).unwrap_err().is(Code::BadBody), "{bad}");
     }
     assert!(decode(&vec![b' '; FRAME_MAX_BYTES + 1], Format::Json).unwrap_err().is(Code::TooLarge));
+    let large = format!(r#"{{"action":14,"channel":"c","presence":[{{"data":"{}"}}]}}"#, "x".repeat(FRAME_MAX_BYTES));
+    assert!(json(&large).unwrap_err().is(Code::TooLarge), "without a serial");
     let trailing =
         [&rmp_serde::to_vec_named(&std::collections::BTreeMap::from([("action", 7)])).unwrap()[..], &[0]].concat();
     assert!(decode(&trailing, Format::Msgpack).unwrap_err().is(Code::BadBody));
+}
+
+#[test]
+fn a_frame_that_is_too_large_is_refused_by_its_serial() {
+    for action in [14, 15, 19, 21] {
+        let of = |bytes: usize| {
+            let fields = [("action", action), ("msgSerial", 7)];
+            let text = format!(r#"{{"action":{action},"msgSerial":7,"x":"{}"}}"#, "x".repeat(bytes));
+            let binary = packed(&fields, "x", &rmp_serde::to_vec(&"x".repeat(bytes)).unwrap());
+            [json(&text), decode(&binary, Format::Msgpack)]
+        };
+        for refused in of(FRAME_MAX_BYTES) {
+            let Ok(Inbound::Refused { msg_serial: 7, error }) = refused else { panic!("{action}: {refused:?}") };
+            assert!(error.is(Code::TooLarge));
+        }
+        for ended in of(REFUSED_FRAME_MAX_BYTES) {
+            assert!(ended.unwrap_err().is(Code::TooLarge));
+        }
+    }
 }
 
 #[test]
