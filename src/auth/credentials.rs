@@ -121,6 +121,11 @@ impl Credentials {
         if let Proof::Token(token) = &self.proof { token.key_name.reach() } else { None }
     }
 
+    /// Whether they are a key with its secret, which a server has and no visitor.
+    pub fn are_a_secret(&self) -> bool {
+        matches!(self.proof, Proof::Key(_))
+    }
+
     /// Whose app to ask for, before verifying.
     pub fn app_id(&self) -> &AppId {
         self.key_name().app()

@@ -218,6 +218,14 @@ fn traced(request: &Request) -> Option<String> {
     request.trace().map(|trace| trace.as_str().to_owned())
 }
 
+/// Whether a request that was let in comes of who has the secret of a key: shown with it, or signed by it.
+pub fn has_secret(request: &Request) -> bool {
+    match credentials(request) {
+        Ok(credentials) => credentials.are_a_secret(),
+        Err(_) => request.parameter("auth_signature").is_some(),
+    }
+}
+
 /// Fails as [`Credentials::parse`] does.
 pub fn credentials(request: &Request) -> Result<Credentials, ErrorInfo> {
     let presented = Presented {

@@ -44,6 +44,7 @@ mod webhooks;
 
 pub use apps::Admin;
 pub use body::check_coding;
+pub use caller::has_secret;
 pub use route::Route;
 pub use step::{Admitted, Asking, Continuation, Step};
 

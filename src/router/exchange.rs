@@ -199,7 +199,8 @@ impl Router {
         now_ms: u64,
     ) -> Next {
         let address = &exchange.request.address;
-        match self.named.take(&calls, address, exchange.objects, now_ms) {
+        let by = (!rest::has_secret(&exchange.request)).then_some(&**address);
+        match self.named.take(&calls, by, exchange.objects, now_ms) {
             Ok(()) => {
                 self.addresses.add(address, calls.len().saturating_sub(1) as u64, now_ms);
                 Next::Perform(Step::Calls(calls, then), exchange)

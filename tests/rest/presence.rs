@@ -158,7 +158,10 @@ fn unused(from: usize, count: usize) -> String {
 #[test]
 fn channels_that_nobody_uses_are_asked_in_batches_now_and_then() {
     let mut world = World::new();
-    let ask = |world: &mut World, channels: &str| world.send(get("/presence").query("channels", channels));
+    let own = world.send(post("/keys/demo.full/requestToken", r#"{"keyName": "demo.full"}"#)).json;
+    let token = own["token"].as_str().expect("a token").to_owned();
+    let ask =
+        |world: &mut World, channels: &str| world.send(get("/presence").query("channels", channels).bearer(&token));
     let replies: Vec<_> = (0..20).map(|batch| ask(&mut world, &unused(batch * 100, 100))).collect();
     let taken = NEW_CHANNELS_OF_BATCHES.burst as usize / 100;
     assert!(replies[..taken].iter().all(|reply| reply.status == 200));
@@ -174,6 +177,10 @@ fn channels_that_nobody_uses_are_asked_in_batches_now_and_then() {
         let channels: Vec<String> = channels.iter().map(|name| format!("{name}x{number}")).collect();
         let body = json!({"channels": channels, "messages": {"name": "a"}}).to_string();
         assert_eq!(world.send(post("/messages", &body)).status, 201);
+    }
+    for batch in 0..10 {
+        let by_key = get("/presence").query("channels", &unused(7_000 + batch * 100, 100));
+        assert_eq!(world.send(by_key).status, 200, "nor has who has a key's secret a bound");
     }
     world.now_ms += 100 * NEW_CHANNELS_OF_BATCHES.interval_ms;
     assert_eq!(ask(&mut world, &unused(8_000, 100)).status, 200);

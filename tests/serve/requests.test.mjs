@@ -4,13 +4,13 @@ import { once } from 'node:events';
 import fs from 'node:fs';
 import net from 'node:net';
 import test from 'node:test';
-import { Inbox, connected, demoKey } from '../worker/clients.mjs';
+import { Inbox, connected, demoKey, rest } from '../worker/clients.mjs';
 import { Served } from './served.mjs';
 
 /** @param {Served} served @param {string} path */
-async function asked(served, path) {
+async function asked(served, path, credentials = `key=${demoKey}`) {
   const separator = path.includes('?') ? '&' : '?';
-  const answer = await fetch(`http://127.0.0.1:${served.port}${path}${separator}key=${demoKey}`);
+  const answer = await fetch(`http://127.0.0.1:${served.port}${path}${separator}${credentials}`);
   await answer.arrayBuffer();
   const { status, headers } = answer;
   return { status, code: Number(headers.get('x-ably-errorcode')), retryAfter: headers.get('retry-after') };
@@ -24,7 +24,8 @@ test('channels that nobody uses are asked in batches now and then, and take no d
   const publisher = (await connected(t, served)).channels.get('elsewhere');
   const inbox = await Inbox.of((await connected(t, served)).channels.get('elsewhere'));
   await publisher.publish('a', 'before');
-  const batches = Array.from({ length: 20 }, (_, batch) => asked(served, unused(batch)));
+  const { token } = await rest(served).auth.requestToken();
+  const batches = Array.from({ length: 20 }, (_, batch) => asked(served, unused(batch), `access_token=${token}`));
   await publisher.publish('a', 'meanwhile');
   const answers = await Promise.all(batches);
   const taken = answers.filter(({ status }) => status === 200).length;
