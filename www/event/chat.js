@@ -8,13 +8,14 @@ import { VirtualList } from './list.js';
 import { Log } from './log.js';
 import { Messages, TEXT_MAX } from './messages.js';
 import { isMuted, mutesOf } from './moderation.js';
+import { Outbox } from './outbox.js';
 import { isSwitch, paced } from './pace.js';
-import { keepDraft, takeDraft } from './session.js';
 import { text } from './strings.js';
 import { Typing } from './typing.js';
 
 /** @typedef {import('./main.js').Context} Context */
 /** @typedef {import('./log.js').Entry} Entry */
+/** @typedef {import('./outbox.js').Letter} Letter */
 
 /** The chat of all, as opposed to those of rooms: slow mode is for this one. */
 const MAIN = 'event:chat';
@@ -31,12 +32,14 @@ export function chat(element, context, name = MAIN) {
   const typing = new Typing(context, name, (clientId) => clientId === me.clientId || isMuted(shared, clientId));
   const slow = () => (name === MAIN ? shared.now.slow ?? 0 : 0);
   const composer = new Composer({
-    context, place: name, slow, send, cancel: () => edit(undefined), // In slow mode little of what is typed is said soon.
+    context, slow, outbox: () => outbox, letter, cancel: () => edit(undefined),
+    // In slow mode little of what is typed is said soon.
     typed: () => slow() === 0 && typing.tell(),
   });
+  const outbox = new Outbox(context, name, letter);
   element.classList.add('chat');
   list.element.append(empty);
-  element.append(list.element, typing.element, composer.element);
+  element.append(list.element, typing.element, outbox.element, composer.element);
   if (role === 'host' && name === MAIN) element.prepend(slowControl(context));
 
   const draw = perFrame(() => {
@@ -65,19 +68,21 @@ export function chat(element, context, name = MAIN) {
     else redrawAll();
   });
 
-  /** @param {string} written */
-  async function send(written) {
+  /** What sends a message, or the edit of one. @param {string} written @returns {import('./outbox.js').Letter} */
+  function letter(written) {
     const data = { text: written.slice(0, TEXT_MAX) };
     const edited = editing;
-    if (!edited) return void await log.channel.publish('message', data);
+    if (!edited) {
+      return { written, isKept: true, send: () => log.channel.publish('message', data),
+        back: () => composer.fill(written) };
+    }
     // What is written from now on is a message of its own.
     edit(undefined);
-    try {
-      await log.channel.updateMessage({ serial: edited.key, data });
-    } catch (error) {
-      if (!editing) edit(edited, data.text);
-      throw error;
-    }
+    return { written, send: () => log.channel.updateMessage({ serial: edited.key, data }), back: () => {
+      if (editing) return false;
+      edit(edited, data.text);
+      return true;
+    } };
   }
 
   /** @param {Entry | undefined} entry @param {string} [written] */
@@ -94,7 +99,6 @@ const isShown = (entry) => typeof entry.data?.text === 'string' || entry.deleted
 /** The line that one writes in. */
 class Composer {
   #context;
-  #place;
   #slow;
   #input = h('input', { name: 'text', autocomplete: 'off', maxlength: TEXT_MAX, 'aria-label': text.chat.say,
     placeholder: text.chat.say, dir: 'auto' });
@@ -108,42 +112,41 @@ class Composer {
   element;
 
   /**
-   * @param {{ context: Context, place: string, slow: () => number, send: (text: string) => Promise<void>,
+   * @param {{ context: Context, slow: () => number, outbox: () => Outbox, letter: (written: string) => Letter,
    *   cancel: () => void, typed: () => unknown }} does
    */
-  constructor({ context, place, slow, send, cancel, typed }) {
+  constructor({ context, slow, outbox, letter, cancel, typed }) {
     this.#context = context;
-    this.#place = place;
-    this.#input.value = takeDraft(place);
     this.#slow = slow;
     this.#cancel = button(text.chat.cancel, cancel, { class: 'quiet', hidden: true });
     this.#input.addEventListener('input', () => context.joined && typed());
     this.element = h('form', { class: 'composer', onsubmit: (/** @type {Event} */ event) => {
       event.preventDefault();
-      void this.#submit(send);
+      void this.#submit(outbox(), letter);
     } }, this.#note, this.#input, this.#cancel, this.#send);
   }
 
-  /** @param {(text: string) => Promise<void>} send */
-  async #submit(send) {
+  /** @param {Outbox} outbox @param {(written: string) => Letter} letter */
+  async #submit(outbox, letter) {
     const written = this.#input.value.trim();
     if (written === '') return;
-    if (!this.#context.joined) keepDraft(this.#place, written);
+    if (!this.#context.joined) outbox.keep(written);
     const wait = this.#waitMs();
     if (wait > 0) return this.tell(text.chat.wait(Math.ceil(wait / 1_000)));
     await this.#context.taking(async () => {
       const before = this.#sentAt;
       if (!this.#isEditing) this.#sentAt = Date.now();
       this.#input.value = '';
-      try {
-        await send(written);
-      } catch (error) {
-        this.#sentAt = before;
-        this.#input.value ||= written;
-        throw error;
-      }
+      if (!await outbox.send(letter(written))) this.#sentAt = before;
     });
     this.tell();
+  }
+
+  /** Puts a text into the line, unless something else stands there. @param {string} written */
+  fill(written) {
+    if (this.#isEditing || this.#input.value !== '') return false;
+    this.#input.value = written;
+    return true;
   }
 
   /** Slow mode is for new messages, and not for hosts. */

@@ -9,6 +9,7 @@ import { byId, button, h, icon } from './dom.js';
 import { Moderation } from './moderation.js';
 import { Names } from './names.js';
 import { network } from './network.js';
+import { Notices } from './notices.js';
 import { nameFrom } from './people.js';
 import { polls } from './polls.js';
 import { questions } from './questions.js';
@@ -22,7 +23,7 @@ import { text } from './strings.js';
 
 /**
  * What has a name is done once at a time: a second press while it is under way is none. What comes may show before it
- * is answered, and be undone: that has another name.
+ * is answered, and be undone: that has another name. Its first word says what kind it is of.
  * @typedef {(act: () => unknown, name?: string) => Promise<void>} Attempt
  */
 /**
@@ -111,16 +112,20 @@ function begin(who, ably) {
   const joined = role === 'host' || chosenName() !== undefined;
   const me = { get clientId() { return ably.auth.clientId ?? ''; } };
   const underWay = new Set();
+  const notices = new Notices();
+  const tell = (/** @type {string} */ what) => notices.news(what);
   /** @type {Attempt} */
   const attempt = async (act, name) => {
     if (name !== undefined) {
       if (underWay.has(name)) return;
       underWay.add(name);
     }
+    const [kind = ''] = (name ?? '').split(' ');
     try {
       await act();
+      notices.worked(kind);
     } catch (error) {
-      tell(text.failedTo(/** @type {Error} */ (error).message));
+      notices.trouble(text.failedTo(/** @type {Error} */ (error).message), kind);
     } finally {
       if (name !== undefined) underWay.delete(name);
     }
@@ -161,7 +166,7 @@ function showConnection(ably) {
       if (role === 'host') refuseKey(text.refused(refusal));
     } else if (current === 'disconnected' || current === 'suspended') {
       wasCut = true;
-      show('down', text.cut);
+      show('down', current === 'suspended' ? text.cutLong : text.cut);
     } else if (current === 'connected') {
       if (wasCut) show('back', ably.connection.id === last ? text.resumed : text.reloaded);
       wasCut = false;
@@ -236,14 +241,6 @@ function ask(texts, name, then) {
   form.onsubmit = () => then(nameFrom(input.value));
   dialog.showModal();
   input.select();
-}
-
-/** @param {string} what */
-function tell(what) {
-  const toast = byId('toast');
-  toast.textContent = what;
-  toast.hidden = false;
-  toast.onclick = () => { toast.hidden = true; };
 }
 
 /** Texts stand in one file; the page names them. */

@@ -4,7 +4,8 @@ import { count, text } from './strings.js';
 
 /** @typedef {import('./main.js').Context} Context */
 /** @typedef {import('./log.js').Entry} Entry */
-/** @typedef {{ label: string, option: number, total: number, mine: number | undefined }} Choice */
+/** @typedef {{ option: number, isSent: boolean }} Chosen by this client; sent, once the server has acknowledged it */
+/** @typedef {{ label: string, option: number, total: number, isMine: boolean }} Choice */
 
 /** A vote: an annotation of which each client has one. */
 export const VOTE = 'vote:unique.v1';
@@ -16,7 +17,7 @@ export class PollCards {
   #does;
 
   /**
-   * @param {Context} context @param {Map<string, number>} chosen what this page chose, by poll
+   * @param {Context} context @param {Map<string, Chosen>} chosen what this page chose, by poll
    * @param {{ vote: (entry: Entry, option: number) => void, close: (entry: Entry) => void }} does
    */
   constructor(context, chosen, does) {
@@ -30,8 +31,10 @@ export class PollCards {
     const { question, quiz, closed } = entry.data;
     const total = optionsOf(entry).reduce((sum, _, option) => sum + votesFor(entry, option), 0);
     const mine = this.#choiceOf(entry);
-    const choices = optionsOf(entry).map((label, option) => this.#choice(entry, { label, option, total, mine }));
-    const note = closed ? text.polls.final : mine !== undefined ? text.polls.voted : quiz ? text.polls.hidden : '';
+    const choices = optionsOf(entry).map((label, option) => this.#choice(entry,
+      { label, option, total, isMine: mine?.option === option }));
+    const note = closed ? text.polls.final : mine ? mine.isSent ? text.polls.voted : text.polls.sending
+      : quiz ? text.polls.hidden : '';
     return h('article', { class: closed ? 'poll closed' : 'poll', 'data-serial': entry.key },
       h('header', {}, h('h3', { dir: 'auto' }, question), quiz && h('span', { class: 'badge' }, text.polls.quizBadge)),
       h('div', { class: 'choices', role: 'group', 'aria-label': question }, ...choices),
@@ -47,31 +50,34 @@ export class PollCards {
   }
 
   /** @param {Entry} entry @param {Choice} choice */
-  #choice(entry, { label, option, total, mine }) {
+  #choice(entry, { label, option, total, isMine }) {
     const { closed, quiz, right } = entry.data;
     const votes = votesFor(entry, option);
     const part = total > 0 ? votes / total : 0;
     const shows = closed || !quiz || this.#context.role === 'host';
     const isRight = closed && right === option;
     return h('button', {
-      type: 'button', class: isRight ? 'choice right' : 'choice', 'aria-pressed': String(mine === option),
+      type: 'button', class: isRight ? 'choice right' : 'choice', 'aria-pressed': String(isMine),
       'data-does': `vote ${option}`, disabled: Boolean(closed),
       onclick: () => this.#does.vote(entry, option),
     }, bar(shows ? part : 0), h('bdi', { class: 'label' }, label),
     isRight && h('span', { class: 'visually-hidden' }, text.polls.correct), shows && share(part, votes));
   }
 
-  /** @param {Entry} entry */
+  /** @param {Entry} entry @returns {Chosen | undefined} */
   #choiceOf(entry) {
     const summary = entry.summary[VOTE] ?? {};
     const { given, me: { clientId } } = this.#context;
-    const isMine = (/** @type {string} */ option) => given.isIn(summary[option], clientId,
-      { serial: entry.key, type: VOTE, name: option });
-    const counted = Object.keys(summary).find(isMine);
     const chosen = this.#chosen.get(entry.key);
+    // What this page knows by itself proves nothing before it is acknowledged.
+    const isMine = (/** @type {string} */ option) => (chosen && !chosen.isSent
+      ? summary[option]?.clientIds?.includes(clientId)
+      : given.isIn(summary[option], clientId, { serial: entry.key, type: VOTE, name: option }));
+    const counted = Object.keys(summary).find(isMine);
     // From here on what is counted says it, which another tab may change.
-    if (chosen !== undefined && String(chosen) === counted) this.#chosen.delete(entry.key);
-    return chosen ?? (counted === undefined ? undefined : Number(counted));
+    if (chosen && String(chosen.option) === counted) this.#chosen.delete(entry.key);
+    const isCounted = counted !== undefined && (!chosen || String(chosen.option) === counted);
+    return isCounted ? { option: Number(counted), isSent: true } : chosen;
   }
 }
 

@@ -32,7 +32,7 @@ export function polls(element, context) {
   const list = h('div', { class: 'polls', tabindex: '-1' });
   const board = h('div', { class: 'leaders' });
   const backstage = role === 'host' ? new Backstage(ably) : undefined;
-  /** What this page chose and may not have been counted yet. @type {Map<string, number>} */
+  /** What this page chose and may not have been counted yet. @type {Map<string, import('./poll_cards.js').Chosen>} */
   const chosen = new Map();
   if (backstage) element.append(form(context, open));
   element.append(empty, list, board);
@@ -57,15 +57,19 @@ export function polls(element, context) {
 
   /** @param {Entry} entry @param {number} option */
   const vote = (entry, option) => context.taking(async () => {
-    chosen.set(entry.key, option);
+    const mine = { option, isSent: false };
+    chosen.set(entry.key, mine);
     draw();
     try {
       await context.given.change(entry.key, VOTE, [String(option)],
         () => log.channel.annotations.publish(entry.key, { type: VOTE, name: String(option) }));
+      mine.isSent = true;
     } catch (error) {
-      chosen.delete(entry.key);
-      draw();
+      // What was chosen since may yet be counted.
+      if (chosen.get(entry.key) === mine) chosen.delete(entry.key);
       throw error;
+    } finally {
+      draw();
     }
   });
 

@@ -5,8 +5,8 @@
 import { h, linked, perFrame, person, redraw, rowButton } from './dom.js';
 import { Log } from './log.js';
 import { isMuted, muteButton } from './moderation.js';
+import { Outbox } from './outbox.js';
 import { hueOf, isHost } from './people.js';
-import { keepDraft, takeDraft } from './session.js';
 import { text } from './strings.js';
 
 /** @typedef {import('./main.js').Context} Context */
@@ -24,17 +24,28 @@ export function questions(element, context) {
   const input = h('input', { name: 'question', maxlength: TEXT_MAX, autocomplete: 'off',
     'aria-label': text.questions.ask, placeholder: text.questions.ask, dir: 'auto' });
   const note = h('p', { class: 'note', role: 'status' });
-  input.value = takeDraft(PLACE);
   const form = h('form', { class: 'composer', onsubmit: (/** @type {Event} */ event) => {
     event.preventDefault();
     const asked = input.value.trim();
     if (asked === '') return;
-    if (!context.joined) keepDraft(PLACE, asked);
-    void context.taking(() => ask(asked));
+    if (!context.joined) outbox.keep(asked);
+    void context.taking(() => {
+      // At once: what is sent stands there no longer, to be sent again.
+      input.value = '';
+      return outbox.send(letter(asked));
+    });
   } }, note, input, h('button', { class: 'primary' }, text.questions.send));
   const empty = h('p', { class: 'empty' }, text.questions.none);
   const list = h('ol', { class: 'questions', tabindex: '-1' });
-  element.append(form, empty, list);
+  const letter = (/** @type {string} */ written) => ({
+    written, isKept: true, send: () => log.channel.publish('question', { text: written }), back: () => {
+      if (input.value !== '') return false;
+      input.value = written;
+      return true;
+    },
+  });
+  const outbox = new Outbox(context, PLACE, letter);
+  element.append(form, outbox.element, empty, list);
 
   const draw = perFrame(() => {
     const all = log.entries.filter(({ data, deleted, clientId }) => !deleted && typeof data?.text === 'string'
@@ -52,18 +63,6 @@ export function questions(element, context) {
 
   /** @param {Entry} a @param {Entry} b */
   const byUrgency = (a, b) => rank(a) - rank(b) || votes(b) - votes(a) || (a.key < b.key ? -1 : 1);
-
-  /** @param {string} asked */
-  async function ask(asked) {
-    // At once: what is sent stands there no longer, to be sent again.
-    input.value = '';
-    try {
-      await log.channel.publish('question', { text: asked });
-    } catch (error) {
-      input.value ||= asked;
-      throw error;
-    }
-  }
 
   /** @param {Entry} entry @param {Record<string, boolean>} marks */
   const mark = (entry, marks) => attempt(() => log.channel.updateMessage({

@@ -44,17 +44,17 @@ export const chosenName = () => nameFrom(read(local, 'event-name') ?? '') || und
 export const chooseName = (name) => keep(local, 'event-name', name);
 
 /**
- * What was written before a name was chosen: the page is loaded anew for the name, and goes on from there.
- * @param {string} place @param {string} written
+ * What was written and not sent, each a line: the page may be loaded anew, and goes on from there.
+ * @param {string} place @param {string[]} written
  */
-export const keepDraft = (place, written) => keep(tab, `event-draft ${place}`, written);
-
-/** The same, once. @param {string} place */
-export function takeDraft(place) {
-  const written = read(tab, `event-draft ${place}`) ?? '';
-  if (written !== '') keepDraft(place, '');
-  return written;
+export function keepDrafts(place, written) {
+  const name = `event-draft ${place}`;
+  const all = written.join('\n');
+  if (all !== (read(tab, name) ?? '')) keep(tab, name, all);
 }
+
+/** The same. @param {string} place */
+export const takeDrafts = (place) => (read(tab, `event-draft ${place}`) ?? '').split('\n').filter(Boolean);
 
 /** What this browser gave to messages. */
 export const given = () => new Given({

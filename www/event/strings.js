@@ -43,12 +43,15 @@ export const text = {
   stopped: {
     why: (/** @type {string} */ why) => `A part of the event has stopped: ${why}`, again: 'Try again',
   },
-  cut: 'The connection is down. Stay: what you miss now comes when it is back.',
+  cut: 'The connection is down. Stay: what you miss now comes when it is back, and what you write is sent then.',
+  cutLong: 'The connection is down. It has been for a while: what you miss comes when it is back, and what you write '
+    + 'can be sent then.',
   resumed: 'Back, and you missed nothing: everything since the cut has arrived.',
   reloaded: 'Back. The cut was too long to go on from, so the page was loaded anew from what the server keeps.',
   refused: (/** @type {string} */ why) => `The server refused the connection: ${why}`,
   /** What a button does, and to what of those that have one. */
   of: (/** @type {string} */ does, /** @type {string} */ row) => `${does}: ${row}`,
+  dismiss: 'Dismiss',
   failedTo: (/** @type {string} */ why) => `That did not work: ${why}`,
 
   join: {
@@ -65,6 +68,11 @@ export const text = {
     title: 'Open the stage', label: 'Host key', go: 'Open', name: 'Your name on stage',
     note: 'The key stays in this tab, and goes when it closes. npm start prints a link with the demo key.',
     noKey: 'This is not a key. One looks like app.name:secret.', venue: 'Open the venue',
+  },
+
+  outbox: {
+    label: 'Not sent yet', waiting: 'Waiting to be sent', again: 'Send again', drop: 'Drop',
+    left: 'This was not sent before the page was loaded anew, as far as is known.',
   },
 
   score: {
@@ -93,6 +101,7 @@ export const text = {
     close: 'Close',
     votes: (/** @type {number} */ total) => plural(total, 'vote', 'votes'), final: 'Final result', quizBadge: 'Quiz',
     hidden: 'The answer comes with the reveal.', voted: 'Your vote is in. You can change it until the poll closes.',
+    sending: 'Your vote is being sent…',
     correct: 'Right answer', leaders: 'Leaderboard',
     points: (/** @type {number} */ points) => plural(points, 'point', 'points'),
     two: 'A poll has two to six options.', long: 'An option has at most 80 letters.',
