@@ -6,9 +6,9 @@ import { demoApps, startRuntime } from './runtime.mjs';
 export const ADMIN_TOKEN = 'admin-token-of-this-test';
 export const key = 'demo.key1:local-only';
 
-/** @param {import('node:test').TestContext} t */
-export async function opened(t) {
-  const runtime = await startRuntime(demoApps, { variables: { ADMIN_TOKEN }, tellsCounts: true });
+/** @param {import('node:test').TestContext} t @param {Record<string, string>} [variables] */
+export async function opened(t, variables = { ADMIN_TOKEN }) {
+  const runtime = await startRuntime(demoApps, { variables, tellsCounts: true });
   t.after(() => runtime.stop());
   const browser = await launch();
   t.after(() => browser.close());

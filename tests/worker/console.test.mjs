@@ -128,7 +128,7 @@ test('a deployment is watched with the admin token', { skip, timeout: 90_000 }, 
   await signIn(page, 'not-the-admin-token');
   await page.getByRole('alert').getByText('40101').waitFor();
   await signIn(page, 'schlüssel: 鍵');
-  await page.getByRole('alert').getByText('this is no admin token (40101)').waitFor();
+  await page.getByRole('alert').getByText('This is no key, which looks like APP.KEY:SECRET').waitFor();
   await page.goto(`${runtime.url}/console/#/constructor`);
   await signIn(page, ADMIN_TOKEN);
   await page.getByRole('heading', { name: 'Overview: all apps' }).waitFor();
@@ -172,6 +172,13 @@ const look = (page, hidden) => page.evaluate((hidden) => {
   Object.defineProperty(document, 'hidden', { configurable: true, get: () => hidden });
   document.dispatchEvent(new Event('visibilitychange'));
 }, hidden);
+
+test('a mistyped key is told so, where there is no admin token', { skip, timeout: 60_000 }, async (t) => {
+  const { page } = await opened(t, {});
+  await signIn(page, 'nonsense');
+  await page.getByRole('alert').getByText(
+    'This is no key, which looks like APP.KEY:SECRET, and this server has no admin token (40400)').waitFor();
+});
 
 test('a tab in the background asks for nothing', { skip, timeout: 60_000 }, async (t) => {
   const { runtime, page } = await opened(t);
@@ -455,7 +462,7 @@ test('a button that stands in every row says of which row it is', { skip, timeou
   for (const name of [`Reconnect: ann, ${id}`, `Disconnect: ann, ${id}`, 'Ban: ann']) await has(name);
   await page.getByRole('link', { name: 'Channels' }).click();
   await page.getByRole('link', { name: 'mutable:room' }).click();
-  for (const name of ['Edit: goal, one', 'Delete: goal, one', `Disconnect: ann, ${id}`, `Ban: ann, ${id}`]) await has(name);
+  for (const name of ['Edit: ann, goal, one', 'Delete: ann, goal, one', 'Ban: ann, goal, one', `Disconnect: ann, ${id}`, `Ban: ann, ${id}`]) await has(name);
   await operate('POST', `${runtime.url}/apps/demo/bans`, { clientId: 'mallory', channel: 'chat:*' });
   await page.getByRole('link', { name: 'Bans' }).click();
   await has('Lift: mallory, chat:*');

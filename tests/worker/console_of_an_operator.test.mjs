@@ -47,6 +47,18 @@ test('an operator sees the channels of an app, and what is done there', { skip, 
   assert.equal(await messages.getByRole('row', { name: '(deleted)' }).getByRole('button').count(), 0, 'it is not there to be changed');
   await fits(page, 'channel-of-an-operator');
 
+  // Who said it stands beside it, and can be banned there.
+  await realtime(t, runtime, { clientId: 'eve' }).channels.get('mutable:a/b').publish('message', 'buy rackets');
+  const spam = messages.getByRole('row', { name: 'buy rackets' });
+  await spam.getByRole('cell', { name: 'eve', exact: true }).waitFor();
+  await spam.getByText(/^\d+:\d+/).click();
+  await spam.locator('code').waitFor();
+  await fits(page, 'message-of-a-client');
+  page.once('dialog', (dialog) => dialog.accept('spam'));
+  await spam.getByRole('button', { name: 'Ban' }).click();
+  while ((await operate('GET', `${runtime.url}/apps/demo/bans`))[0]?.clientId !== 'eve');
+  assert.equal(await messages.getByRole('row', { name: 'changed' }).getByRole('button', { name: 'Ban' }).count(), 0, 'nor oneself');
+
   await banAndPurge(page, room, 'ann');
   assert.deepEqual((await rest(runtime).channels.get('mutable:a/b').history()).items, []);
 
@@ -57,5 +69,5 @@ test('an operator sees the channels of an app, and what is done there', { skip, 
   await messages.getByRole('row', { name: 'as it was' }).waitFor();
   assert.equal(await messages.getByRole('button').count(), 0, 'nothing said there can be changed');
   const noted = (await operate('GET', `${runtime.url}/apps/demo/audit`)).map((/** @type {any} */ { by, action }) => [by, action]);
-  assert.deepEqual(noted, [['operator', 'purge'], ['operator', 'ban'], ['operator', 'issue token']], 'one token was enough');
+  assert.deepEqual(noted, [['operator', 'purge'], ['operator', 'ban'], ['operator', 'ban'], ['operator', 'issue token']], 'one token was enough');
 });

@@ -6,6 +6,8 @@ import { linkTo, named } from './of_app.js';
 import { together } from '../together.js';
 
 const most = 100;
+/** Who publishes here with the admin token. */
+const OPERATOR = '[operator]';
 const number = new Intl.NumberFormat(undefined, { maximumFractionDigits: 1 });
 
 /** Rates are those of so many milliseconds. */
@@ -27,7 +29,8 @@ export async function channel(place, rest) {
     return act().then(() => {}, failed);
   };
   const [state, members] = [stateLine(inside, name), make('div')];
-  const log = messageLog(open, await isMutable(app, name) ? trying : undefined);
+  const acts = memberActs(app, name, trying, () => again());
+  const log = messageLog(open, acts.ban, await isMutable(app, name) ? trying : undefined);
   const purge = () => trying(async () => {
     if (!confirm(`Delete all messages of ${name}, for good?`)) return;
     await ask(`${signed()?.key ? '' : `/apps/${app}`}${path}/messages`, { method: 'DELETE' });
@@ -38,7 +41,6 @@ export async function channel(place, rest) {
     publisher(open, trying), make('p', {}, button('Purge all messages', purge, 'danger')),
     make('div', { className: 'columns wide' }, card('Messages', log.list), card('Members', members)));
 
-  const acts = memberActs(app, name, trying, () => again());
   const drawMembers = (/** @type {Member[]} */ here) => renew(members, memberTable(here.slice(0, ROWS_MAX), acts), bounded(here));
   const [asksMembers, asksCounts] = [inOrder(), inOrder()];
   const showMembers = async (/** @type {Promise<Member[]>} */ asked) => {
@@ -124,9 +126,9 @@ function stateLine(inside, name) {
 
 /**
  * The messages: what is heard, and what there was before.
- * @param {() => import('ably').RealtimeChannel} open @param {Trying} [trying] where they may be changed
+ * @param {() => import('ably').RealtimeChannel} open @param {Ban} ban @param {Trying} [trying] where they may be changed
  */
-function messageLog(open, trying) {
+function messageLog(open, ban, trying) {
   const list = make('div');
   /** @type {{ message: Message, latency?: number }[]} */
   let messages = [];
@@ -135,7 +137,7 @@ function messageLog(open, trying) {
   // However many come, they are drawn once a frame.
   const show = (/** @type {typeof messages} */ now) => {
     messages = now.slice(0, most);
-    if (!isDue) requestAnimationFrame(() => { isDue = false; renew(list, messageTable(messages, open, trying)); });
+    if (!isDue) requestAnimationFrame(() => { isDue = false; renew(list, messageTable(messages, open, ban, trying)); });
     isDue = true;
   };
   show([]);
@@ -172,10 +174,10 @@ function publisher(open, trying) {
 }
 
 /**
- * @param {{ message: Message, latency?: number }[]} messages @param {any} open
+ * @param {{ message: Message, latency?: number }[]} messages @param {any} open @param {Ban} ban
  * @param {Trying} [trying] where they may be changed
  */
-function messageTable(messages, open, trying) {
+function messageTable(messages, open, ban, trying) {
   const act = (/** @type {() => Promise<unknown>} */ act) => () => trying?.(act);
   const row = (/** @type {{ message: Message, latency?: number }} */ { message, latency }) => {
     const edit = act(async () => {
@@ -185,15 +187,18 @@ function messageTable(messages, open, trying) {
     const remove = act(async () => {
       if (confirm('Delete this message?')) await open().deleteMessage({ serial: message.serial });
     });
-    const what = [message.name, shown(message.data).slice(0, 60)].filter(Boolean).join(', ');
+    const clientId = message.clientId ?? '';
+    const what = [clientId, message.name, shown(message.data).slice(0, 60)].filter(Boolean).join(', ');
     const isDeleted = message.action === 'message.delete';
-    const acts = isDeleted ? [] : [rowButton('Edit', what, edit), ' ', rowButton('Delete', what, remove, 'danger')];
-    return [new Date(message.timestamp ?? 0).toLocaleTimeString(), make('code', {}, message.serial ?? ''),
-      message.name ?? '', isDeleted ? '(deleted)' : written(shown(message.data)),
+    const changes = trying && !isDeleted ? [rowButton('Edit', what, edit), ' ', rowButton('Delete', what, remove, 'danger'), ' '] : [];
+    const bans = clientId === '' || clientId === OPERATOR ? [] : [rowButton('Ban', what, () => ban({ clientId }), 'danger')];
+    const time = make('details', {}, make('summary', {}, new Date(message.timestamp ?? 0).toLocaleTimeString()),
+      make('code', { title: 'Serial' }, message.serial ?? ''));
+    return [time, clientId, message.name ?? '', isDeleted ? '(deleted)' : written(shown(message.data)),
       latency === undefined ? 'history' : `${Math.round(latency)} ms`,
-      ...trying ? [make('span', { className: 'actions' }, ...acts)] : []];
+      make('span', { className: 'actions' }, ...changes, ...bans)];
   };
-  return table(['Time', 'Serial', 'Name', 'Data', 'Latency', ...trying ? [''] : []], messages.map(row), 'Nothing yet.');
+  return table(['Time', 'Client', 'Name', 'Data', 'Latency', ''], messages.map(row), 'Nothing yet.');
 }
 
 /**
@@ -209,7 +214,7 @@ function memberActs(app, channel, trying, then) {
       if (!confirm(`End the connection of ${clientId}?`)) return;
       await post(`/connections/${encodeURIComponent(connectionId)}/disconnect`, { reconnect: false });
     },
-    ban: async (/** @type {Member} */ { clientId }) => {
+    ban: async (/** @type {{ clientId: string }} */ { clientId }) => {
       const reason = prompt(`Ban ${clientId} from ${channel} until you lift it. For what reason? The client is told.`, '');
       if (reason !== null) await post('/bans', { clientId, channel, reason });
     },
@@ -217,6 +222,7 @@ function memberActs(app, channel, trying, then) {
 }
 
 /** @typedef {{ clientId: string, connectionId: string, data?: unknown }} Member */
+/** @typedef {(client: { clientId: string }) => Promise<void>} Ban keeps a client from the channel, once that is confirmed */
 
 /** @param {Member[]} members @param {ReturnType<typeof memberActs>} acts */
 function memberTable(members, { disconnect, ban }) {

@@ -3,7 +3,7 @@
  * something has changed. Where they cannot be heard it asks every five seconds. A tab in the background does neither.
  */
 import { app, audit, bans, connections } from './admin.js';
-import { ask, json, signed, signIn, signOut } from './api.js';
+import { ask, json, Refused, signed, signIn, signOut } from './api.js';
 import { channel } from './channel.js';
 import { field, inOrder, make } from './elements.js';
 import { hangUp, hear } from './live.js';
@@ -158,6 +158,13 @@ function door() {
       'Either is kept in this tab only, and gone when it closes.'));
 }
 
+/** Why what does not look like a key will not do. @param {unknown} error */
+function noSecret(error) {
+  const code = error instanceof Refused ? error.code : 0;
+  const why = { 40101: 'and it is not the admin token of this server', 40400: 'and this server has no admin token' }[code];
+  return why ? new Refused(code, `This is no key, which looks like APP.KEY:SECRET, ${why}`) : error;
+}
+
 /** @param {SubmitEvent} event */
 async function enter(event) {
   event.preventDefault();
@@ -166,7 +173,7 @@ async function enter(event) {
   try {
     // A key may not see statistics, and may sign in all the same.
     if (signed()?.key) await json('/stats?limit=1').catch((error) => { if (error.code !== 40160) throw error; });
-    else await ask('/apps');
+    else await ask('/apps').catch((error) => { throw noSecret(error); });
     show();
   } catch (error) {
     signOut();
