@@ -244,8 +244,10 @@ test('the stage wants a key, keeps it in its tab, and asks again when it is refu
     await page.getByLabel('Your name on stage').fill('Umpire');
     await page.getByRole('button', { name: 'Open', exact: true }).click();
   };
-  for (const [wrong = '', why = ''] of [['demo.host:something-else', 'The server refused the connection'],
-    ['a sentence', 'This is not a key']]) {
+  await page.getByText('npm start prints a link').waitFor();
+  for (const [wrong = '', why = ''] of [['demo.host:something-else', 'This key’s secret is wrong'],
+    ['a sentence', 'This is not a key'], ['demo.none:local-only', 'This server has no such key'],
+    ['demo.event:local-only', 'This key is not a host’s']]) {
     await give(wrong);
     await page.locator('.refusal', { hasText: why }).waitFor();
   }
@@ -257,6 +259,13 @@ test('the stage wants a key, keeps it in its tab, and asks again when it is refu
   await connected(page);
   const given = await venue.host();
   assert.equal(new URL(given.url()).hash, '', 'the key is taken out of the address');
+  // Who runs no server of their own starts none.
+  await page.route('http://event.example/**', (route) => route.fulfill({ path: path.join(root, 'www',
+    new URL(route.request().url()).pathname.replace(/^\/stage$/u, '/stage.html')) }));
+  await page.goto('http://event.example/stage');
+  await page.getByLabel('Host key').waitFor();
+  await page.getByText('The key stays in this tab').waitFor();
+  assert.equal(await page.getByText('npm start').isVisible(), false);
 });
 
 test('an attendee may do what the page lets attendees do, and nothing that hosts do', async () => {

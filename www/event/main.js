@@ -15,7 +15,8 @@ import { polls } from './polls.js';
 import { questions } from './questions.js';
 import { rooms } from './rooms.js';
 import { score } from './score.js';
-import { chooseName, chosenName, connect, given, hostKey, hostName, keepHostKey, keepHostName } from './session.js';
+import { chooseName, chosenName, connect, given, hostKey, hostName, keepHostKey, keepHostName, mayHost,
+} from './session.js';
 import { SharedState } from './shared_state.js';
 import { slides } from './slides.js';
 import { followStopped } from './stopped.js';
@@ -67,7 +68,13 @@ function openStage() {
   if (!key) return askKey();
   const who = { name: hostName(), key };
   const ably = connecting(who);
-  if (ably) begin(who, ably);
+  if (!ably) return;
+  ably.connection.on('connected', () => {
+    if (mayHost(ably)) return;
+    ably.close();
+    refuseKey(text.host.notHost);
+  });
+  begin(who, ably);
 }
 
 /** @param {{ name: string, key: string }} who */
@@ -94,6 +101,7 @@ function askKey(refusal) {
   const said = /** @type {HTMLElement} */ (dialog.querySelector('.refusal'));
   said.hidden = refusal === undefined;
   said.textContent = refusal ?? '';
+  byId('key-local').hidden = !['localhost', '127.0.0.1', '[::1]'].includes(location.hostname);
   form.onsubmit = () => {
     const given = new FormData(form);
     keepHostName(String(given.get('name')));
@@ -161,9 +169,9 @@ function showConnection(ably) {
     byId('state').textContent = text.state[current];
     const refusal = refusalOf(reason);
     if (refusal) {
-      show('down', text.refused(refusal));
+      show('down', text.refused(refusal.message));
       ably.close();
-      if (role === 'host') refuseKey(text.refused(refusal));
+      if (role === 'host') refuseKey(text.host.refused[refusal.code] ?? text.refused(refusal.message));
     } else if (current === 'disconnected' || current === 'suspended') {
       wasCut = true;
       show('down', current === 'suspended' ? text.cutLong : text.cut);
@@ -187,11 +195,11 @@ function showConnection(ably) {
 /**
  * Why the server will not let this page in, if that is so. A key that is wrong shows when a token is asked for, which
  * the SDK would go on to ask for.
- * @param {import('ably').ErrorInfo | undefined} reason
+ * @param {import('ably').ErrorInfo | undefined} reason @returns {import('ably').ErrorInfo | undefined}
  */
 function refusalOf(reason) {
   const cause = /** @type {import('ably').ErrorInfo | undefined} */ (/** @type {any} */ (reason)?.cause) ?? reason;
-  return cause && FINAL.includes(cause.code) ? cause.message : undefined;
+  return cause && FINAL.includes(cause.code) ? cause : undefined;
 }
 
 /** Its button changes the name, once one was chosen. @param {Context} context */

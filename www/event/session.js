@@ -142,6 +142,19 @@ export function connect({ name, key }) {
   });
 }
 
+/** Channels on which hosts alone say something; some hosts keep the score, and no more. */
+const STAGE = ['event:score', 'event:polls', 'event:stage', 'event:backstage'];
+
+/** Whether the token says that its key is a host's. @param {Realtime} ably which is connected by it */
+export function mayHost({ auth }) {
+  const { capability } = /** @type {{ tokenDetails?: import('ably').TokenDetails }} */ (/** @type {unknown} */ (auth))
+    .tokenDetails ?? {};
+  if (!capability) return true;
+  return Object.entries(JSON.parse(capability)).some(([of, operations]) =>
+    STAGE.some((name) => of === name || (of.endsWith('*') && name.startsWith(of.slice(0, -1))))
+      && ['*', 'publish', 'object-publish'].some((operation) => operations.includes(operation)));
+}
+
 /** One that publishes over HTTP, whatever becomes of the connection. @param {{ name: string, key?: string }} who */
 export function restClient({ name, key }) {
   const credentials = key ? hosting(name, key) : attendee(name);

@@ -66,7 +66,11 @@ export const text = {
   },
   host: {
     title: 'Open the stage', label: 'Host key', go: 'Open', name: 'Your name on stage',
-    note: 'The key stays in this tab, and goes when it closes. npm start prints a link with the demo key.',
+    note: 'The key stays in this tab, and goes when it closes.', local: 'npm start prints a link with the demo key.',
+    refused: /** @type {Record<number, string>} */ ({
+      40101: 'This key’s secret is wrong.', 40400: 'This server has no such key, or it has ended.',
+    }),
+    notHost: 'This key is not a host’s: it may not say anything on stage.',
     noKey: 'This is not a key. One looks like app.name:secret.', venue: 'Open the venue',
   },
 
