@@ -130,6 +130,7 @@ test('whom the host mutes asks nothing, and fills no list', options, async (t) =
   await part(host, 'questions').getByRole('button', { name: 'Unmute' }).waitFor();
   // The host sees what the muted asked, after all else.
   assert.deepEqual((await asked.locator('.said').allInnerTexts()).slice(-2), ['Clay or grass?', 'Buy my rackets?']);
+  await asked.last().locator('.badge', { hasText: 'muted' }).waitFor();
   await mallory.getByRole('textbox', { name: 'Write a message' }).pressSequentially('Wh');
   await write(ann, 'Write a message', 'Good evening');
   await says(host, 'chat', 'Good evening');
@@ -192,6 +193,27 @@ test('what is written before a name is chosen is there after it', options, async
     assert.equal(await line.inputValue(), '', 'once');
     await page.context().close();
   }
+});
+
+test('who joins in one tab has joined in others', options, async (t) => {
+  const venue = await Venue.of(t, runtime);
+  const one = await venue.open('/');
+  const [idle, busy] = [await one.context().newPage(), await one.context().newPage()];
+  for (const page of [idle, busy]) {
+    await page.goto(runtime.url);
+    await connected(page);
+  }
+  const line = part(busy, 'chat').getByRole('textbox');
+  await line.fill('Half a sent');
+  await one.getByRole('button', { name: 'Join the event' }).click();
+  await one.getByLabel('Your name').fill('Zoe');
+  await one.keyboard.press('Enter');
+  await idle.locator('#who').getByText('Zoe', { exact: true }).waitFor();
+  // What is being written does not go.
+  assert.equal(await line.inputValue(), 'Half a sent');
+  await line.press('Enter');
+  await busy.locator('#who').getByText('Zoe', { exact: true }).waitFor();
+  assert.equal(await line.inputValue(), 'Half a sent');
 });
 
 test('a second press before the first has been answered counts as it is meant', options, async (t) => {

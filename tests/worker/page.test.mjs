@@ -48,6 +48,27 @@ test('no key stands in a page, in a module or in a style', () => {
   }
 });
 
+test('a page says what it can before its scripts have come, and where none may run', async () => {
+  const { text } = await import('../../www/event/strings.js');
+  for (const file of ['index.html', 'stage.html', 'console/index.html',
+    ...fs.readdirSync(path.join(root, 'www/embed')).map((name) => `embed/${name}`)]) {
+    const page = fs.readFileSync(path.join(root, 'www', file), 'utf8');
+    for (const [, of = '', said] of page.matchAll(/data-text="([^"]+)"[^>]*>([^<]*)</gu)) {
+      const says = of.split('.').reduce((/** @type {any} */ node, name) => node[name], text);
+      assert.equal(said, says.replace('&', '&amp;'), `${file}: ${of}`);
+    }
+    assert.ok(file === 'embed/overlay.html' || page.includes('<noscript>'), file);
+  }
+});
+
+test('an overlay that is placed before the match shows how it will look', options, async (t) => {
+  const page = await (await Venue.of(t, runtime)).open('/time', undefined, { isOpen: false });
+  await page.route(/[/]sse[?]/u, (route) => route.fulfill({ contentType: 'text/event-stream', body: ': nothing yet\n\n' }));
+  await page.goto(`${runtime.url}/embed/overlay`);
+  await page.locator('#overlay p').getByText('Play has not begun').waitFor();
+  assert.deepEqual(await page.locator('#overlay tr').allInnerTexts(), ['Lund\t0\t0', 'Okafor\t0\t0']);
+});
+
 test('the venue with all that it loads is light', options, async (t) => {
   const venue = await Venue.of(t, runtime);
   const page = await venue.attendee('Ann');

@@ -15,7 +15,7 @@ import { polls } from './polls.js';
 import { questions } from './questions.js';
 import { rooms } from './rooms.js';
 import { score } from './score.js';
-import { chooseName, chosenName, connect, given, hostKey, hostName, keepHostKey, keepHostName, mayHost,
+import { chooseName, chosenName, connect, given, hostKey, hostName, keepHostKey, keepHostName, mayHost, onNameChosen,
 } from './session.js';
 import { SharedState } from './shared_state.js';
 import { slides } from './slides.js';
@@ -155,7 +155,11 @@ function begin(who, ably) {
   const people = document.querySelector('[data-audience]');
   if (people) audience(/** @type {HTMLElement} */ (people), context, document.getElementById('people'));
   followStopped(ably);
+  if (!joined) onNameChosen(() => { if (!isWriting()) location.reload(); });
 }
+
+/** Whether something stands in a line that would go with the page. */
+const isWriting = () => [...document.querySelectorAll('input')].some(({ value }) => value !== '');
 
 /** @param {import('ably').Realtime} ably */
 function showConnection(ably) {
@@ -222,6 +226,8 @@ function showWho({ joined, me, names, who, attempt }) {
 }
 
 function askName() {
+  // It was chosen in another tab.
+  if (chosenName() !== undefined) return location.reload();
   ask(text.join, '', (name) => {
     chooseName(name);
     // Another client, for the SDK too.

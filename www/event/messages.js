@@ -1,6 +1,6 @@
 /** How a message of a chat looks, and what may be done with it. */
 import { h, icon, linked, person, rowButton, rowLabel } from './dom.js';
-import { muteButton } from './moderation.js';
+import { isMuted, muteButton } from './moderation.js';
 import { isSwitch } from './pace.js';
 import { hueOf, isHost } from './people.js';
 import { text, timeOfDay } from './strings.js';
@@ -33,7 +33,8 @@ export class Messages {
     const serial = { 'data-serial': entry.key };
     if (isSwitch(entry)) return h('p', { class: 'notice', ...serial }, text.chat.slowIs(entry.data.seconds));
     const mine = entry.clientId !== '' && entry.clientId === this.#context.me.clientId;
-    return h('article', { class: mine ? 'message mine' : 'message', 'data-hue': hueOf(entry.clientId), ...serial },
+    const muted = isMuted(this.#context.shared, entry.clientId);
+    return h('article', { class: `message${mine ? ' mine' : ''}${muted ? ' muted' : ''}`, 'data-hue': hueOf(entry.clientId), ...serial },
       this.#heading(entry, mine), body(entry),
       !entry.deleted && h('footer', {}, this.#reactions(entry), this.#actions(entry, mine)));
   }
@@ -87,6 +88,7 @@ export class Messages {
     return h('header', {}, person(this.#context.names.of(entry.clientId)),
       isHost(entry.clientId) && h('span', { class: 'badge' }, text.hostBadge),
       mine && h('span', { class: 'badge faint' }, text.you),
+      isMuted(this.#context.shared, entry.clientId) && h('span', { class: 'badge faint' }, text.chat.isMuted),
       h('time', { datetime: new Date(entry.at).toISOString() }, timeOfDay(entry.at)),
       entry.edited && h('span', { class: 'faint' }, text.chat.edited));
   }

@@ -40,9 +40,13 @@ export function network(element, context) {
     say('continuity', broken ? text.network.broken : cuts === 0 ? text.network.unbroken : text.network.resumedOf(cuts));
   };
   let before = '';
+  let isShaking = false;
+  let isCounted = false;
   ably.connection.on('connected', () => {
     if (before !== '') {
-      cuts++;
+      // A shake is one cut, by whatever ways the SDK comes back from it.
+      if (!isShaking || !isCounted) cuts++;
+      isCounted = true;
       broken = before !== ably.connection.id;
     }
     before = ably.connection.id ?? '';
@@ -62,6 +66,8 @@ export function network(element, context) {
   async function run() {
     shake.setAttribute('aria-disabled', 'true');
     verdict.textContent = text.network.shaking;
+    isShaking = true;
+    isCounted = false;
     try {
       const { arrivals, kept, transport } = await shaken(context);
       show(arrivals, kept, transport);
@@ -69,6 +75,7 @@ export function network(element, context) {
       sockets.blocked = false;
       await goBack(context.ably);
       shake.removeAttribute('aria-disabled');
+      isShaking = false;
       tell();
     }
   }

@@ -81,8 +81,9 @@ export function questions(element, context) {
     const upvote = h('button', { type: 'button', class: 'upvote', 'aria-pressed': String(isMine), onclick: toggle,
       'aria-describedby': saidId(entry), 'data-does': 'upvote' }, h('span', { 'aria-hidden': 'true' }, '▲'),
     h('span', { class: 'visually-hidden' }, text.questions.upvote), h('span', { class: 'total' }, String(total)));
-    const badge = picked ? text.questions.picked : answered ? text.questions.answered : '';
-    return h('li', { class: `question${picked ? ' picked' : ''}${answered ? ' answered' : ''}`,
+    const muted = isMuted(shared, entry.clientId);
+    const badge = picked ? text.questions.picked : answered ? text.questions.answered : muted ? text.chat.isMuted : '';
+    return h('li', { class: `question${picked ? ' picked' : ''}${answered ? ' answered' : ''}${muted ? ' muted' : ''}`,
       'data-serial': entry.key }, upvote,
       h('div', {}, badge && h('span', { class: 'badge' }, badge),
         h('p', { class: 'said', dir: 'auto', id: saidId(entry) }, ...linked(entry.data.text.slice(0, TEXT_MAX))),

@@ -40,6 +40,11 @@ const tab = () => window.sessionStorage;
 /** The name that was chosen here, if one was. @returns {string | undefined} */
 export const chosenName = () => nameFrom(read(local, 'event-name') ?? '') || undefined;
 
+/** Calls when a name was chosen in another tab. @param {() => void} then */
+export const onNameChosen = (then) => addEventListener('storage', ({ key }) => {
+  if (key === 'event-name' && chosenName() !== undefined) then();
+});
+
 /** @param {string} name */
 export const chooseName = (name) => keep(local, 'event-name', name);
 

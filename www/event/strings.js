@@ -125,7 +125,7 @@ export const text = {
     editing: 'You are editing a message', slow: 'Slow mode', off: 'Off',
     slowOf: (/** @type {number} */ seconds) => `One message each ${seconds} s`,
     slowIs: (/** @type {number} */ seconds) => `Slow mode: ${seconds > 0 ? `one message each ${seconds} s` : 'off'}`,
-    wait: (/** @type {number} */ seconds) => `Slow mode: ${seconds} s to go`, muted: 'The host has muted you.',
+    wait: (/** @type {number} */ seconds) => `Slow mode: ${seconds} s to go`, muted: 'The host has muted you.', isMuted: 'muted',
     typing: (/** @type {string[]} */ names) => {
       if (names.length > 2) return 'Several people are typing…';
       return `${names.join(' and ')} ${names.length > 1 ? 'are' : 'is'} typing…`;
