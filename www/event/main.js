@@ -173,9 +173,10 @@ function showConnection(ably) {
     byId('state').textContent = text.state[current];
     const refusal = refusalOf(reason);
     if (refusal) {
-      show('down', text.refused(refusal.message));
+      const why = (role === 'host' && text.host.refused[refusal.code]) || text.refused(refusal.message);
+      show('down', why);
       ably.close();
-      if (role === 'host') refuseKey(text.host.refused[refusal.code] ?? text.refused(refusal.message));
+      if (role === 'host') refuseKey(why);
     } else if (current === 'disconnected' || current === 'suspended') {
       wasCut = true;
       show('down', current === 'suspended' ? text.cutLong : text.cut);

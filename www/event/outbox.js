@@ -28,7 +28,7 @@ export class Outbox {
   /** What is in the line and was not sent: it was put back, or written before a name was chosen. */
   #inLine = '';
   #list = h('ul', { 'aria-label': text.outbox.label });
-  #refusal = h('p', { class: 'refusal', role: 'alert', hidden: true });
+  #refusal = h('p', { class: 'failed', role: 'alert', hidden: true });
   element = h('div', { class: 'outbox' }, this.#list, this.#refusal);
 
   /**
