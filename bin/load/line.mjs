@@ -87,9 +87,10 @@ export class Line {
       // Else the server takes a client that only listens for one that does not read.
       if (this.#unheardBytes > SIGN_OF_LIFE_BYTES) this.send({ action: action.heartbeat });
       if (frame.error && [action.disconnected, action.error].includes(frame.action)) {
-        refused = new Refused(frame.error.statusCode, frame.error);
+        const { channel, error } = frame;
+        refused = new Refused(error.statusCode, channel ? { ...error, message: `${channel}: ${error.message}` } : error);
         // Of its one channel: the connection alone is of no use.
-        if (frame.channel) this.#socket?.close();
+        if (channel) this.#socket?.close();
         return;
       }
       if (frame.action === action.connected) this.isUp = true;

@@ -472,7 +472,7 @@ test('load says at once that its channel is not allowed', { timeout: 30_000 }, a
   const { out: token } = await done(['token', '--capability', '{"elsewhere":["subscribe"]}']);
   const args = ['load', '--viewers', '2', '--rate', '1', '--token', token.trim()];
   const { code, err } = await cli(args, { ...environment, COURTSIDE_KEY: '' });
-  assert.deepEqual([code, /allows nothing on this channel \(40160\)/.test(err)], [1, true], err);
+  assert.deepEqual([code, /^courtside: load: .*allows nothing on this channel \(40160\)$/m.test(err)], [1, true], err);
 });
 
 test('a bar is as long as what is done', () => {

@@ -134,6 +134,18 @@ test('event day: what was said is exported', async (t) => {
   assert.deepEqual(JSON.parse(exported).map((/** @type {any} */ { data }) => data), ['Welcome!']);
 });
 
+test('event day: a rehearsal with the hosts\' key, and a copy of what is kept', { timeout: 60_000 }, async (t) => {
+  const { apps: [{ id, keys, namespaces }] } = JSON.parse(fs.readFileSync(path.join(root, 'bin/demo.json'), 'utf8'));
+  const secret = 'a-secret-of-a-host';
+  const apps = { apps: [{ id, namespaces, keys: [{ ...keys.find((/** @type {any} */ { name }) => name === 'host'), secret }] }] };
+  const served = await Served.start(t, { args: ['--apps', JSON.stringify(apps)] });
+  const told = (/** @type {RegExp} */ command) => ours(String(read('event-day.md').match(command)?.[1]));
+  const load = told(/`(courtside load [^`]*)`/).replace('https://ENDPOINT', served.url).replace(' KEY ', ` ${id}.host:${secret} `);
+  assert.match(inShell(`${load.replace('--viewers 500', '--viewers 5')} --seconds 1`), /^lost 0, /m);
+  const backup = told(/`(courtside backup [^`]*)`/).replace('/var/lib/courtside', served.data);
+  assert.match(inShell(backup.replace('/backup/', `${folder(t)}/`)), /objects copied/);
+});
+
 test('operations: Prometheus reads what it is given', (t) => {
   if (spawnSync('promtool', ['--version']).error) return t.skip('there is no promtool: install Debian\'s prometheus');
   const file = path.join(folder(t), 'prometheus.yml');

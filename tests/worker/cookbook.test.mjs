@@ -38,6 +38,12 @@ test('each recipe is tried here, and none is longer than twenty lines', () => {
   for (const section of sections) assert.ok(codeOf(section).trimEnd().split('\n').length <= 20, titleOf(section));
 });
 
+test('no recipe writes where the event page reads', () => {
+  const [, ...names] = text.split(/(?=\bevent:)/u);
+  assert.ok(names.length > 10);
+  for (const name of names) assert.match(name, /^event:cookbook:/u);
+});
+
 for (const section of sections.slice(1)) {
   test(titleOf(section), { timeout: 60_000 }, async () => {
     const source = `${beginning}\n${codeOf(section)}`.replaceAll('8787', String(runtime.port));
