@@ -54,6 +54,11 @@ export class Control {
     return Number(await this.#ask('POST', '/leave', String(oneIn), timeout));
   }
 
+  /** Has objects report what they counted since they last did. Resolves once it is stored. @param {number} timeout */
+  async report(timeout) {
+    await this.#ask('POST', '/report', undefined, timeout);
+  }
+
   /**
    * @param {string} method
    * @param {string} path

@@ -55,7 +55,8 @@ async function serve(args) {
   const log = new Log(settings.logLevel);
   const server = new Server(settings, log);
   const stop = () => void server.stop().then(() => process.exit(0));
-  for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, stop);
+  let signals = 0;
+  for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => (signals++ === 0 ? stop() : server.hasten()));
   // A server outlives whoever reads its log, and a full disk of logs, but not its terminal.
   process.stdout.removeAllListeners('error').on('error', (error) => {
     if (/** @type {any} */ (error).code === 'EIO') stop();

@@ -10,6 +10,9 @@ export const LEAVE_STEPS = 20;
 export const DRAIN_SECONDS = 5;
 export const DRAIN_SECONDS_MAX = 60;
 
+/** After the drain, objects have this long to report what they counted: one write of each that did something. */
+export const REPORT_MS = 1_000;
+
 /** After the drain the runtime has this long for requests in flight. What is acknowledged is on disk before that. */
 export const EXIT_MS = 3_000;
 

@@ -11,7 +11,8 @@ import { Refused } from './control.mjs';
 import { Http2, http2In } from './http2.mjs';
 import { descriptorsOf, roomIn } from './descriptors.mjs';
 import {
-  DESCRIPTORS_FEW, EXIT_MS, LEAVE_STEPS, LOOK_MS, RESTART_MAX_MS, RESTART_MIN_MS, SOCKET_PATH_MAX, STEADY_MS,
+  DESCRIPTORS_FEW, EXIT_MS, LEAVE_STEPS, LOOK_MS, REPORT_MS, RESTART_MAX_MS, RESTART_MIN_MS, SOCKET_PATH_MAX,
+  STEADY_MS,
 } from './limits.mjs';
 import { secretsOf } from './log.mjs';
 import { memoryOf } from './memory.mjs';
@@ -59,6 +60,7 @@ export class Server {
   /** @type {Promise<void> | undefined} */
   #stopping;
   #stopped = new AbortController();
+  #hastened = new AbortController();
   #onExit = () => this.#runtime?.kill();
 
   /** @param {import('./options.mjs').Settings} settings @param {import('./log.mjs').Log} log */
@@ -155,6 +157,12 @@ export class Server {
   stop() {
     this.#stopping ??= this.#end();
     return this.#stopping;
+  }
+
+  /** Ends a stop at once: what is acknowledged is on disk. */
+  hasten() {
+    this.#hastened.abort();
+    this.#runtime?.kill();
   }
 
   #sayReady() {
@@ -314,6 +322,8 @@ export class Server {
       this.#log.say('info', 'stopping', { drainSeconds: this.#settings.drain });
       const notAll = (/** @type {Error} */ { message }) => this.#log.say('warn', 'not all were sent away', { message });
       await this.#sendAway().catch(notAll);
+      const notCounted = (/** @type {Error} */ { message }) => this.#log.say('warn', 'last counts lost', { message });
+      await this.#current.control.report(REPORT_MS).catch(notCounted);
     }
     await this.#runtime?.stop(EXIT_MS);
     this.#http2?.stop();
@@ -323,17 +333,23 @@ export class Server {
     for (const folder of this.#temporary) fs.rmSync(folder, { recursive: true, force: true });
   }
 
-  /** In steps: who is sent away comes back, here or to the process that follows, and not all may come at once. */
+  /**
+   * In steps: who is sent away comes back, here or to the process that follows, and not all may come at once. Ends
+   * early when nobody is left.
+   */
   async #sendAway() {
     const until = Date.now() + this.#settings.drain * 1_000;
     let left = this.#settings.drain === 0 ? 1 : LEAVE_STEPS;
+    let most = 0;
     while (left > 0) {
       const objects = await this.#current.control.leave(left, Math.max(until - Date.now(), EXIT_MS));
+      most = Math.max(most, objects);
       const rest = until - Date.now();
-      if (left === 1) this.#log.say('info', 'all were sent away', { objects });
       // When a step took too long, the next is the last.
       left = rest > 0 ? left - 1 : Math.min(left - 1, 1);
-      if (left > 0 && rest > 0) await pause(rest / left);
+      if (objects === 0) break;
+      if (left > 0 && rest > 0) await pause(rest / left, undefined, { signal: this.#hastened.signal });
     }
+    this.#log.say('info', 'all were sent away', { objects: most });
   }
 }

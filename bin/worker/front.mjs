@@ -64,21 +64,23 @@ const noted = (Class, binding) => class extends Class {
     const id = state.id.toString();
     // The sockets of an object outlive its place in memory.
     this.#entry = known.get(id) ?? { id, binding, sockets: 0 };
-    Object.assign(this.#entry, { hasClients: false, inMemory: new WeakRef(this) });
+    Object.assign(this.#entry, { coming: 0, hasClients: false, inMemory: new WeakRef(this) });
     known.set(id, this.#entry);
     newObjects++;
     count(0, env);
     if (known.size >= lookAt) forget();
   }
 
-  /** Other objects call a method: only clients come by requests. */
+  /** Other objects call a method: only clients come by requests, and the supervisor, whom no router hands over. */
   async fetch(request) {
-    this.#entry.hasClients = true;
-    const response = await super.fetch(request);
+    if (!['handover', 'claim'].some((name) => request.headers.has(`courtside-${name}`))) return super.fetch(request);
+    const entry = this.#entry;
+    entry.coming++;
+    const response = await super.fetch(request).finally(() => { entry.coming--; });
     if (response.webSocket) {
-      this.#entry.sockets++;
+      entry.sockets++;
       count(1, this.env);
-    }
+    } else entry.hasClients = true;
     return response;
   }
 
@@ -100,6 +102,10 @@ const noted = (Class, binding) => class extends Class {
     this.#entry.sockets = this.ctx.getWebSockets().filter((other) => other !== socket).length;
   }
 };
+
+/** Of whose connections over HTTP nobody here sees the end: it may have some as long as it is in memory. */
+const mayHoldClients = ({ coming, sockets, hasClients, inMemory }) =>
+  coming > 0 || sockets > 0 || (hasClients && inMemory.deref());
 
 function forget() {
   for (const [id, { sockets, inMemory }] of known) if (sockets === 0 && !inMemory.deref()) known.delete(id);
@@ -192,8 +198,9 @@ export const Control = {
       }
       case 'POST /leave':
         env.STOPPING = 'true';
-        return said(200, await tell(env, ({ sockets, hasClients, inMemory }) => sockets > 0 || (hasClients && inMemory.deref()),
-          '/leave', await request.text()));
+        return said(200, await tell(env, mayHoldClients, '/leave', await request.text()));
+      case 'POST /report':
+        return said(200, await tell(env, ({ inMemory }) => inMemory.deref(), '/report'));
       default:
         return said(404, 'no such command');
     }

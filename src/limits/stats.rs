@@ -13,6 +13,9 @@ pub const STATS_REPORT_MS: u64 = 60_000;
 /// The same while somebody looks at the statistics: 12 reports a minute of each busy object.
 pub const STATS_OBSERVED_MS: u64 = 5_000;
 
+/// Between two looks whether the app took the last report before a stop: it takes one write.
+pub const STATS_TAKEN_LOOK_MS: u64 = 20;
+
 /// Between two messages about the statistics of a minute, however many objects report: each is read from all rows of
 /// its minute, 2 KB of JSON.
 pub const META_STATS_MS: u64 = 2_000;

@@ -221,6 +221,7 @@ impl<S: Store + RelayStore> Host<S> {
             Input::AppAnswered { ticket, answer } => self.app_answered(ticket, answer),
             Input::Posted { hook, attempt, outcome } => self.posted(&hook, attempt, outcome),
             Input::SendAway { one_in } => self.relay_does(|relay, now_ms| relay.send_away(one_in, now_ms)),
+            Input::Report => self.report_all(),
             Input::Reconfigure { apps, before } => {
                 self.settings.apps = apps;
                 self.has_news_of_app = true;

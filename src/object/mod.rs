@@ -171,6 +171,8 @@ pub enum Input {
     SendAway {
         one_in: usize,
     },
+    /// The server is about to stop, and what was counted goes with it unless it is reported now.
+    Report,
     /// The deployment's apps are these now, and were those before, if that can be read.
     Reconfigure {
         apps: Result<Rc<Apps>, ErrorInfo>,

@@ -52,6 +52,16 @@ impl<S: Store + RelayStore> Host<S> {
         }
     }
 
+    pub(super) fn report_all(&mut self) {
+        self.reporter.end();
+        self.report();
+    }
+
+    /// Whether the app has yet to answer a report.
+    pub fn is_reporting(&self) -> bool {
+        self.reporter.is_telling()
+    }
+
     fn app_id(&self) -> Option<AppId> {
         let of_channel = self.own_address().map(|address| address.app.clone());
         of_channel.or_else(|| self.relay.as_ref().map(|relay| relay.app_id().clone()))

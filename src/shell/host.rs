@@ -3,9 +3,10 @@
 use std::cell::RefCell;
 use std::future::Future;
 use std::rc::Rc;
+use std::time::Duration;
 
 use wasm_bindgen_futures::spawn_local;
-use worker::{Env, Error, Response, Result};
+use worker::{Delay, Env, Error, Response, Result};
 
 use super::callers::Callers;
 use super::platform::{self, Done, ObjectState, Socket, now_ms, random_id};
@@ -19,6 +20,7 @@ use super::{alarm, calls, config, hooks, replies};
 use crate::base::pinned;
 use crate::http;
 use crate::http::uploads::Bound;
+use crate::limits::STATS_TAKEN_LOOK_MS;
 use crate::model::Format;
 use crate::object::{CallerId, Class, Host, Input, Output, Question, Reply};
 use crate::relay::SocketId;
@@ -76,16 +78,24 @@ pub fn turn(object: &ObjectRef, input: Input) {
     outputs.into_iter().for_each(|output| perform(object, output));
 }
 
-/// What the supervisor of a server of one's own tells its objects: that it is about to stop, or that its apps have
-/// changed from what `body` says.
+/// What the supervisor of a server of one's own tells its objects: that it is about to stop, that they report what they
+/// counted, or that its apps have changed from what `body` says.
 pub fn told(object: &ObjectRef, path: &str, body: &str) -> Option<Input> {
     match path {
         "/leave" => Some(Input::SendAway { one_in: body.parse().unwrap_or(1) }),
+        "/report" => Some(Input::Report),
         "/reconfigure" => {
             let apps = config::configured(&object.borrow().env);
             Some(Input::Reconfigure { apps, before: config::read(body).map(Rc::new) })
         }
         _ => None,
+    }
+}
+
+/// Until the app has answered what was reported.
+pub async fn report_taken(object: &ObjectRef, is_waited_for: bool) {
+    while is_waited_for && object.borrow().host.is_reporting() {
+        Delay::from(Duration::from_millis(STATS_TAKEN_LOOK_MS)).await;
     }
 }
 

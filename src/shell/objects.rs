@@ -134,7 +134,11 @@ async fn read(object: &ObjectRef, request: &RawRequest, claim: Option<String>) -
         let Some(input) = host::told(object, url::path(&address), &body) else {
             return Response::error("", 404).map(Heard::Answered);
         };
+        let is_report = matches!(input, Input::Report);
+        // One at a time: those on their way before, and then the last.
+        host::report_taken(object, is_report).await;
         host::turn(object, input);
+        host::report_taken(object, is_report).await;
         return Response::empty().map(Heard::Answered);
     };
     let claim = read_header(&claim).map_err(|error| Error::RustError(error.message))?;

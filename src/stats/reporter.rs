@@ -3,7 +3,8 @@
 //! It begins to look when it has something to report, every second, and ends when all of it is answered. It
 //! reports the first counts after a quiet time at once, then each minute when that is over, and the rest when it falls
 //! quiet. So a busy object reports once a minute, an idle one never, and none is kept awake for it. While somebody
-//! looks at the statistics, the answer to a report says so, and a busy object reports every few seconds.
+//! looks at the statistics, the answer to a report says so, and a busy object reports every few seconds. Before the
+//! server stops, it reports whatever it has each time it looks.
 
 use std::collections::VecDeque;
 
@@ -42,6 +43,8 @@ pub struct Reporter {
     has_failed: bool,
     /// Somebody looks at the statistics, as the answer to the last report said.
     is_observed: bool,
+    /// The server is about to stop.
+    is_ending: bool,
     reported_ms: u64,
     /// On their way, one for a minute.
     sent: Vec<Report>,
@@ -125,6 +128,16 @@ impl Reporter {
         self.is_news || !self.over.is_empty()
     }
 
+    /// The server is about to stop: nothing waits for its time any more.
+    pub fn end(&mut self) {
+        self.is_ending = true;
+    }
+
+    /// Whether a report is on its way. Until it is answered there is no other.
+    pub fn is_telling(&self) -> bool {
+        !self.sent.is_empty()
+    }
+
     /// Whether nothing of this minute or before is left to tell.
     pub fn is_done(&self, now_ms: u64) -> bool {
         let all_told = !self.has_untold() && self.sent.is_empty();
@@ -141,7 +154,7 @@ impl Reporter {
         self.sent = self.over.drain(..).collect();
         let since_ms = now_ms.abs_diff(self.reported_ms);
         let between_ms = if self.is_observed { STATS_OBSERVED_MS } else { STATS_REPORT_MS };
-        let is_due = since_ms >= between_ms || !is_busy && since_ms >= STATS_QUIET_MS;
+        let is_due = self.is_ending || since_ms >= between_ms || !is_busy && since_ms >= STATS_QUIET_MS;
         if self.is_news && is_due {
             (self.is_news, self.reported_ms) = (false, now_ms);
             let report = self.closed(now_ms);
@@ -257,6 +270,21 @@ mod tests {
             }
         }
         assert_eq!(reported, [0, 5, 10, 15, 20, 60, 80], "the first of a minute tells the rest of the one before");
+    }
+
+    #[test]
+    fn nothing_waits_once_the_server_is_about_to_stop() {
+        let mut reporter = Reporter::default();
+        count(&mut reporter, 1, HOUR_MS);
+        assert_eq!(look(&mut reporter, HOUR_MS), [(60, 1)]);
+        count(&mut reporter, 2, HOUR_MS + 10);
+        assert_eq!(look(&mut reporter, HOUR_MS + 20), [], "it is told when its time comes");
+        reporter.end();
+        assert!(!reporter.is_telling());
+        assert_eq!(reporter.look(HOUR_MS + 30)[0].tally.get(Counter::Commits), 3);
+        assert!(reporter.is_telling(), "the app has yet to take it");
+        reporter.answered(60, Taken::Yes);
+        assert!(!reporter.is_telling());
     }
 
     #[test]

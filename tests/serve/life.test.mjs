@@ -67,6 +67,25 @@ test('SIGTERM tells every connection to come back, in steps, lets nobody in, and
   await served.heard('stopped');
 });
 
+test('a stop takes no longer than there are connections, and a second signal ends it', { timeout: 30_000 }, async (t) => {
+  const idle = await Served.start(t, { args: ['--drain', '60'] });
+  const client = new RawClient(idle, { key: demoKey });
+  await client.expect(action.CONNECTED);
+  assert.equal(await idle.stop(), 0, 'the one that there is comes back at once');
+  await idle.start();
+  assert.equal(await idle.stop(), 0);
+
+  const served = await Served.start(t, { args: ['--drain', '60'] });
+  const controller = new AbortController();
+  t.after(() => controller.abort());
+  const stream = await fetch(`${served.url}/sse?channels=x&key=${demoKey}`, { signal: controller.signal });
+  stream.text().catch(() => {});
+  const stopped = served.stop();
+  await served.heard('stopping');
+  served.signal('SIGINT');
+  assert.equal(await stopped, 0);
+});
+
 test('after a stop and a start clients go on where they were', async (t) => {
   const served = await Served.start(t);
   const client = await connected(t, served);
