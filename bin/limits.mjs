@@ -54,6 +54,9 @@ export const LOG_LINE_MAX = 4_000;
  */
 export const LOG_LINES_PER_SECOND = 100;
 
+/** Files of the page that are shorter are sent as they are: they fit one packet. */
+export const COMPRESSED_MIN_BYTES = 1_000;
+
 /** Of the path of a socket, in bytes: macOS allows 103, Linux 107. */
 export const SOCKET_PATH_MAX = 103;
 

@@ -5,10 +5,12 @@
 import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
-import { listAssets } from './assets.mjs';
 import { objectsIn } from './data.mjs';
 
 const root = path.resolve(import.meta.dirname ?? path.dirname(new URL(import.meta.url).pathname), '..');
+
+/** Where the files of the page are. */
+export const page = path.join(root, 'www');
 
 /** Classes of objects by their bindings. Their keys are the names of directories: with another key all is lost. */
 const classes = { CHANNEL: 'Channel', RELAY: 'Relay', APP: 'App', PROBE: 'Probe' };
@@ -16,13 +18,14 @@ const classes = { CHANNEL: 'Channel', RELAY: 'Relay', APP: 'App', PROBE: 'Probe'
 /**
  * @param {{ host: string, port: number, data: string, control: string, http2: string, tlsCert?: string,
  *   tlsKey?: string, trustProxy: boolean, privatePush: boolean, privateReceivers: boolean,
- *   variables: string[] }} options
+ *   variables: string[], assets: Record<string, import('./assets.mjs').Asset>, compressed: string }} options
  *   `control` and `http2` are the paths of sockets; `privatePush` says whether push services may be at private
  *   addresses, and `privateReceivers` whether receivers of webhooks may; `variables` are names in the runtime's
- *   environment
+ *   environment; `compressed` is the directory of the assets that are
  */
 export function runtimeConfig({
   host, port, data, control, http2, tlsCert, tlsKey, trustProxy, privatePush, privateReceivers, variables,
+  assets, compressed,
 }) {
   const http = trustProxy ? '(forwardedProtoHeader = "X-Forwarded-Proto")' : '()';
   const listens = tlsCert && tlsKey
@@ -55,7 +58,8 @@ ${variables.map((name) => `        (name = "${name}", fromEnvironment = "${name}
         (name = "FILES", service = "files"),
         (name = "HTTP2", service = "http2"),
         (name = "WEBHOOKS", service = "receivers"),
-        (name = "ASSETS", json = ${text(JSON.stringify(listAssets(path.join(root, 'www'))))}),
+        (name = "COMPRESSED", service = "compressed"),
+        (name = "ASSETS", json = ${text(JSON.stringify(assets))}),
       ],
       durableObjectNamespaces = [
 ${entries.map(([, name]) => namespace(name)).join('\n')}
@@ -69,7 +73,8 @@ ${entries.map(([, name]) => namespace(name)).join('\n')}
     # Requests that must be of HTTP/2, which the supervisor makes.
     (name = "http2", external = (address = ${text(`unix:${http2}`)}, http = (style = proxy))),
     (name = "objects", disk = (path = ${text(objectsIn(data))}, writable = true)),
-    (name = "files", disk = (path = ${text(path.join(root, 'www'))})),
+    (name = "files", disk = (path = ${text(page)})),
+    (name = "compressed", disk = (path = ${text(compressed)})),
   ],
   sockets = [
     (name = "public", address = ${text(address)}, ${listens}, service = "courtside"),

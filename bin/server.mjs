@@ -6,6 +6,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { compressAssets, listAssets } from './assets.mjs';
 import { openData, removeEmpty, setAside } from './data.mjs';
 import { Refused } from './control.mjs';
 import { Http2, http2In } from './http2.mjs';
@@ -18,7 +19,7 @@ import { secretsOf } from './log.mjs';
 import { memoryOf } from './memory.mjs';
 import { isLoopback, readApps } from './options.mjs';
 import { Runtime, controlIn } from './runtime.mjs';
-import { runtimeConfig } from './runtime_config.mjs';
+import { page, runtimeConfig } from './runtime_config.mjs';
 import { checkVariables } from './variables.mjs';
 
 /** The variables of a deployment, besides its apps: see docs/operating.md, docs/push.md and docs/webhooks.md. */
@@ -37,6 +38,7 @@ export class Server {
   #data;
   /** Of the configuration and the control socket. */
   #folder = '';
+  #assets = listAssets(page);
   /** Directories that go with this process. @type {string[]} */
   #temporary = [];
   #lock = -1;
@@ -79,6 +81,8 @@ export class Server {
       const removed = removeEmpty(this.#data);
       if (removed > 0) this.#log.say('info', 'files of expired objects removed', { removed });
       this.#folder = this.#makeFolder();
+      fs.mkdirSync(this.#compressed, { recursive: true });
+      compressAssets(this.#assets, page, this.#compressed);
       process.on('exit', this.#onExit);
       this.#http2 = new Http2(this.#mayCall('PUSH_PRIVATE_ADDRESSES'));
       await this.#http2.listen(this.#folder);
@@ -175,6 +179,10 @@ export class Server {
     return this.#runtime;
   }
 
+  get #compressed() {
+    return path.join(this.#folder, 'page');
+  }
+
   #makeTemporary() {
     const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'courtside-'));
     this.#temporary.push(folder);
@@ -238,6 +246,8 @@ export class Server {
       privatePush: this.#mayCall('PUSH_PRIVATE_ADDRESSES'),
       privateReceivers: this.#mayCall('WEBHOOK_PRIVATE_ADDRESSES'),
       variables: Object.keys(this.#variables),
+      assets: this.#assets,
+      compressed: this.#compressed,
     });
     fs.writeFileSync(path.join(this.#folder, 'courtside.capnp'), config, { mode: 0o600 });
     this.#runtime = new Runtime(this.#folder, this.#lock, this.#variables, this.#log);

@@ -230,13 +230,29 @@ async function tell(env, isMeant, path, body) {
   return String(count);
 }
 
-async function file({ file, type, tag, headers: own }, request, env) {
+async function file(asset, request, env) {
+  const encoding = asset.isCompressed ? encodingFor(request) : undefined;
+  const tag = encoding ? asset.tag.replace(/"$/, `-${encoding}"`) : asset.tag;
   const caching = { etag: tag, 'cache-control': 'public, max-age=0, must-revalidate' };
-  const headers = { ...own, 'content-type': type, ...caching };
+  const headers = { ...asset.headers, 'content-type': asset.type, ...caching };
+  if (asset.isCompressed) headers.vary = 'accept-encoding';
   if (request.headers.get('if-none-match') === tag) return new Response(null, { status: 304, headers });
-  const { status, body, headers: found } = await env.FILES.fetch(`http://files${file}`, { method: request.method });
+  const { method } = request;
+  const { status, body, headers: found } = await (encoding
+    ? env.COMPRESSED.fetch(`http://files${asset.file}.${encoding}`, { method })
+    : env.FILES.fetch(`http://files${asset.file}`, { method }));
   if (status !== 200) return new Response('not found', { status: 404 });
-  return new Response(body, { headers: { ...headers, 'content-length': found.get('content-length') } });
+  headers['content-length'] = found.get('content-length');
+  if (!encoding) return new Response(body, { headers });
+  // Else the runtime would encode it once more.
+  return new Response(body, { headers: { ...headers, 'content-encoding': encoding }, encodeBody: 'manual' });
+}
+
+/** The best encoding that the client takes. */
+function encodingFor(request) {
+  const listed = (request.headers.get('accept-encoding') ?? '').toLowerCase().split(',');
+  const taken = listed.filter((one) => !/;\s*q=0(\.0*)?\s*$/.test(one)).map((one) => one.split(';')[0].trim());
+  return ['br', 'gzip'].find((encoding) => taken.includes(encoding));
 }
 
 async function ready(env) {

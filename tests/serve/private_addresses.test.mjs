@@ -32,7 +32,7 @@ async function started(t, receiver, allowed) {
   t.after(() => fs.closeSync(lock));
   const config = runtimeConfig({
     host: '127.0.0.1', port: 0, data, control: controlIn(data), http2: http2In(data), trustProxy: false, ...allowed,
-    variables: Object.keys(variables),
+    variables: Object.keys(variables), assets: {}, compressed: data,
   });
   fs.writeFileSync(path.join(data, 'courtside.capnp'), config);
   const runtime = new Runtime(data, lock, variables, new Log('error', () => {}));

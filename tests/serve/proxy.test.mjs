@@ -53,6 +53,11 @@ for (const { name, skip, start } of proxies) {
       await reader.cancel();
       assert.ok(lines.includes('by comet'));
     }
+    const page = await fetch(`${proxy.url}/channels/proxied/messages?key=${demoKey}`);
+    assert.deepEqual([page.headers.get('content-encoding'), (await page.json()).length], ['gzip', 3]);
+    const script = await fetch(`${proxy.url}/vendor/ably.min.js`, { headers: { 'accept-encoding': 'gzip' } });
+    assert.deepEqual([script.headers.get('content-encoding'), await script.text()],
+      ['gzip', fs.readFileSync('www/vendor/ably.min.js', 'utf8')]);
     await rest(proxy).channels.get('waits').publish('a', 'came');
     const [message] = /** @type {any[]} */ (await (await waiting).json());
     assert.equal(message.data, 'came');

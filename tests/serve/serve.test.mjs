@@ -8,6 +8,7 @@ import https from 'node:https';
 import net from 'node:net';
 import path from 'node:path';
 import test from 'node:test';
+import zlib from 'node:zlib';
 import { Inbox, connected, demoKey, rest } from '../worker/clients.mjs';
 import { RawClient, action } from '../worker/raw_client.mjs';
 import { Served, behindProxy, certify, folder, run } from './served.mjs';
@@ -30,14 +31,15 @@ test('without apps it serves the demo app and the page, and says so', async (t) 
   ];
   for (const [name, type] of files) {
     const file = path.resolve('www', ({ '/': 'index.html', '/stage': 'stage.html' })[name] ?? name.slice(1));
-    const response = await fetch(served.url + name);
+    const plain = { 'accept-encoding': 'identity' };
+    const response = await fetch(served.url + name, { headers: plain });
     assert.equal(response.status, 200, name);
     assert.equal(response.headers.get('content-type'), type);
     assert.match(response.headers.get('content-security-policy') ?? '', /frame-ancestors 'none'/, name);
     assert.equal(await response.text(), fs.readFileSync(file, 'utf8'));
-    const head = await fetch(served.url + name, { method: 'HEAD' });
+    const head = await fetch(served.url + name, { method: 'HEAD', headers: plain });
     assert.equal(head.headers.get('content-length'), String(fs.statSync(file).size));
-    const again = await fetch(served.url + name, { headers: { 'if-none-match': response.headers.get('etag') ?? '' } });
+    const again = await fetch(served.url + name, { headers: { ...plain, 'if-none-match': response.headers.get('etag') ?? '' } });
     assert.equal(again.status, 304);
   }
   for (const nothing of ['/embed/', '/embed/nope', '/embed/score/']) {
@@ -71,6 +73,36 @@ test('without apps it serves the demo app and the page, and says so', async (t) 
   await client.channels.get('served').publish('a', 'by WebSocket');
   await inbox.until(2);
   assert.deepEqual(inbox.data, ['by REST', 'by WebSocket']);
+});
+
+test('files of the page come compressed to who takes it, and once', async (t) => {
+  const served = await Served.start(t);
+  /** @param {string} method @param {string} accepted @param {Record<string, string>} [more] */
+  const asked = async (method, accepted, more) => {
+    const headers = { 'accept-encoding': accepted, ...more };
+    const request = http.request(`${served.url}/vendor/ably.min.js`, { method, headers }).end();
+    const [answer] = await once(request, 'response');
+    const bytes = Buffer.concat(await answer.toArray());
+    return { status: answer.statusCode, headers: answer.headers, bytes };
+  };
+  const whole = fs.readFileSync('www/vendor/ably.min.js');
+  const tags = new Set();
+  for (const [accepted, encoding, decode] of /** @type {[string, string, (bytes: Buffer) => Buffer][]} */ ([
+    ['gzip, deflate, br', 'br', zlib.brotliDecompressSync], ['gzip;q=1.0, br;q=0', 'gzip', zlib.gunzipSync],
+  ])) {
+    const { headers, bytes } = await asked('GET', accepted);
+    assert.deepEqual([headers['content-encoding'], headers.vary], [encoding, 'accept-encoding']);
+    assert.equal(headers['content-length'], String(bytes.length));
+    assert.ok(bytes.length < whole.length / 3 && decode(bytes).equals(whole));
+    const head = await asked('HEAD', accepted);
+    assert.deepEqual([head.headers['content-length'], head.bytes.length], [headers['content-length'], 0]);
+    const again = await asked('GET', accepted, { 'if-none-match': String(headers.etag) });
+    assert.deepEqual([again.status, again.headers.vary], [304, 'accept-encoding']);
+    tags.add(headers.etag);
+  }
+  const plain = await asked('GET', 'identity');
+  assert.ok(plain.headers['content-encoding'] === undefined && plain.bytes.equals(whole));
+  assert.equal(tags.add(plain.headers.etag).size, 3);
 });
 
 test('connections are not compressed, whatever a client offers', async (t) => {
