@@ -104,7 +104,22 @@ export class Runtime {
     const message = String(said.message ?? line);
     this.#last = message;
     const level = said.level === 'warn' || said.level === 'error' ? said.level : 'info';
-    log.sayOften(level, 'runtime', { message });
+    const { event, ...fields } = fieldsIn(message) ?? { event: 'runtime', message };
+    log.sayOften(level, event ?? 'audit', fields);
+  }
+}
+
+/**
+ * What the worker prints as an object: a request that failed, which is an event by name, and what an operator does.
+ * @param {string} message
+ * @returns {{ event?: string } & Record<string, unknown> | undefined}
+ */
+function fieldsIn(message) {
+  if (!message.startsWith('{"')) return undefined;
+  try {
+    return JSON.parse(message);
+  } catch {
+    return undefined;
   }
 }
 

@@ -55,6 +55,16 @@ fn what_an_operator_does_is_written_down_and_noted_by_the_deployment() {
 }
 
 #[test]
+fn a_silence_is_noted_by_what_it_is() {
+    let mut world = world();
+    for silence in [r#"{"clientId":"ann","publishInterval":0}"#, r#"{"clientId":"*","publishInterval":5000}"#] {
+        assert_eq!(world.send(post("/apps/demo/bans", silence).bearer(ADMIN)).status, 201);
+    }
+    let lines = world.log.iter().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    assert_eq!(lines.map(|line| line["action"].clone()).collect::<Vec<_>>(), ["mute", "slow mode"]);
+}
+
+#[test]
 fn nothing_follows_from_what_was_not_done() {
     let mut world = world();
     let Next::Ask(call, asking) = world.begin(&ban("ann").request) else { panic!("the app is asked") };

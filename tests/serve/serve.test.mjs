@@ -229,6 +229,16 @@ test('behind a proxy, an address is the one that the proxy saw', async (t) => {
   assert.deepEqual(await guesses(served), [40101]);
 });
 
+test('what an operator does is a line of the log', async (t) => {
+  const token = 'an-admin-token-of-this-test';
+  const served = await Served.start(t, { args: ['--admin-token', token] });
+  const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
+  const made = await fetch(`${served.url}/apps`, { method: 'POST', headers, body: '{"keys":[{}]}' });
+  const { appId } = await made.json();
+  const { action, by, target, level } = await served.heard('audit');
+  assert.deepEqual({ action, by, target, level }, { action: 'create app', by: 'operator', target: appId, level: 'info' });
+});
+
 test('an error leads to where it is explained', async (t) => {
   const served = await Served.start(t);
   assert.equal(await served.stop(), 0);

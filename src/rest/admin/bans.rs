@@ -26,7 +26,7 @@ pub fn ban(request: &Request, operator: &Operator, form: Form) -> Result<Step, E
     operator.require(scope(asked.as_ref().ok().and_then(|asked| asked.get("channel")?.as_str())))?;
     let ban = Ban::from_value(&asked?, operator.now_ms)?;
     let made = form.created(&ban.to_json());
-    let note = operator.note("ban", &target(&ban.client_id, ban.channels.as_deref()));
+    let note = operator.note(action(&ban), &target(&ban.client_id, ban.channels.as_deref()));
     Ok(ask(operator.id(), Act::Ban(ban), note, form, move |_| Ok(Step::Reply(made))))
 }
 
@@ -44,6 +44,15 @@ pub fn lift(request: &Request, operator: &Operator, form: Form) -> Result<Step, 
         }
         _ => Err(another_answer()),
     }))
+}
+
+/// What the audit calls it.
+fn action(ban: &Ban) -> &'static str {
+    match ban.interval_ms {
+        None => "ban",
+        Some(0) => "mute",
+        Some(_) => "slow mode",
+    }
 }
 
 fn target(client_id: &str, channels: Option<&str>) -> String {
