@@ -4,20 +4,29 @@ import fs from 'node:fs';
 import { Progress } from './client/terminal.mjs';
 import { commands as others, help as helpOf, load, read, summary } from './command.mjs';
 import { Log } from './log.mjs';
-import { BadOption, readOptions, readPlaces, usage } from './options.mjs';
+import { BadOption, dataFolder, readOptions, readPlaces, unknownVariables, usage } from './options.mjs';
 
-const help = `courtside serve [options]             serve, until SIGTERM; SIGHUP reads the apps again
-courtside backup [--data DIR] DEST    copy what is kept into an empty directory, also while it is served
-courtside restore [--data DIR] FROM   copy it back, into a data directory that is empty
+const forms = {
+  serve: 'courtside serve [options]             serve, until SIGTERM; SIGHUP reads the apps again',
+  backup: 'courtside backup [--data DIR] DEST    copy what is kept into an empty directory, also while it is served',
+  restore: 'courtside restore [--data DIR] FROM   copy it back, into a data directory that is empty',
+};
+const codes = 'Exit codes: 0 done, 1 failed, 2 wrong usage.\n';
+const places = `  --data DIR  where everything is kept (${dataFolder}); COURTSIDE_DATA says it, too\n`;
+const ofServe = `each can be set by the environment, too, such as COURTSIDE_PORT:\n\n${usage()}\n\n${codes}`;
+
+const help = `${Object.values(forms).join('\n')}
 ${summary()}
 courtside --help | --version          courtside COMMAND --help says more of each
 
-Options of serve; each can be set by the environment, too, such as COURTSIDE_PORT:
+Options of serve; ${ofServe}`;
 
-${usage()}
-
-Exit codes: 0 done, 1 failed, 2 wrong usage.
-`;
+/** What `--help` says of each. */
+const helps = {
+  serve: `${forms.serve}\n\nOptions; ${ofServe}`,
+  backup: `${forms.backup}\n\n${places}\n${codes}`,
+  restore: `${forms.restore}\n\n${places}\n${codes}`,
+};
 
 const commands = { serve, backup, restore };
 
@@ -27,9 +36,9 @@ process.stdout.on('error', (error) => process.exit(/** @type {any} */ (error).co
 const [command = '--help', ...args] = process.argv.slice(2);
 try {
   if (Object.hasOwn(others, command)) await other(command);
+  else if (Object.hasOwn(commands, command)) await own(/** @type {keyof typeof commands} */ (command));
   else if (command === '--help' || args.includes('--help')) process.stdout.write(help);
   else if (command === '--version') process.stdout.write(`${version()}\n`);
-  else if (Object.hasOwn(commands, command)) await commands[/** @type {keyof typeof commands} */ (command)](args);
   else throw new BadOption(`there is no command ${command}; see courtside --help`);
 } catch (error) {
   const { message } = /** @type {Error} */ (error);
@@ -48,11 +57,19 @@ async function other(name) {
   }
 }
 
-/** @param {string[]} args */
-async function serve(args) {
+/** @param {keyof typeof commands} name */
+async function own(name) {
+  if (args.includes('--help')) process.stdout.write(helps[name]);
+  else await commands[name]();
+}
+
+async function serve() {
   const settings = readOptions(args, process.env);
   const { Server } = await import('./server.mjs');
   const log = new Log(settings.logLevel);
+  const unknown = unknownVariables(process.env);
+  const note = 'no option of serve has such a name; see courtside serve --help';
+  if (unknown.length > 0) log.say('warn', 'unknown variables', { variables: unknown, note });
   const server = new Server(settings, log);
   const stop = () => void server.stop().then(() => process.exit(0));
   let signals = 0;
@@ -68,18 +85,16 @@ async function serve(args) {
   await server.start();
 }
 
-/** @param {string[]} args */
-async function backup(args) {
-  const { data, place } = readPlaces(args, process.env, 'DEST');
+async function backup() {
+  const { data, place } = readPlaces(args, process.env, 'backup');
   const copied = await import('./backup.mjs');
   const { objects, damaged } = await withProgress((tell) => copied.backup(data, place, version(), tell));
   process.stdout.write(`${objects} objects copied\n`);
   if (damaged.length > 0) throw new Error(`some could not be read, and are not in the backup:\n${damaged.join('\n')}`);
 }
 
-/** @param {string[]} args */
-async function restore(args) {
-  const { data, place } = readPlaces(args, process.env, 'FROM');
+async function restore() {
+  const { data, place } = readPlaces(args, process.env, 'restore');
   const copied = await import('./backup.mjs');
   const { objects, damaged } = await withProgress((tell) => copied.restore(data, place, tell));
   process.stdout.write(`${objects} objects restored\n`);

@@ -20,7 +20,7 @@ export const objectsIn = (data) => path.join(data, 'objects');
 export async function openData(data) {
   let lock;
   try {
-    fs.mkdirSync(objectsIn(data), { recursive: true, mode: 0o700 });
+    makeFolder(path.resolve(objectsIn(data)));
     fs.accessSync(objectsIn(data), fs.constants.W_OK);
     lock = fs.openSync(path.join(data, 'lock'), 'a+', 0o600);
   } catch (error) {
@@ -38,6 +38,16 @@ export async function openData(data) {
   fs.ftruncateSync(lock);
   fs.writeSync(lock, `${process.pid}\n`);
   return lock;
+}
+
+/**
+ * Makes it, and those that it is in. Node's own recursion never ends where a folder cannot be made, as in /proc.
+ * @param {string} folder its whole path
+ */
+function makeFolder(folder) {
+  if (fs.existsSync(folder)) return;
+  makeFolder(path.dirname(folder));
+  fs.mkdirSync(folder, { mode: 0o700 });
 }
 
 /**

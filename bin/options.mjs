@@ -8,7 +8,8 @@ import { APPS_MAX_BYTES, DRAIN_SECONDS, DRAIN_SECONDS_MAX, MEMORY_MIN_MB } from 
 import { levels } from './log.mjs';
 import { usualMemoryMax } from './memory.mjs';
 import {
-  BadOption, address, contents, described, flag, isLoopback, misread, number, oneOf, option, secret, text, variable,
+  BadOption, address, contents, described, flag, isLoopback, misread, number, oneOf, option, placeOfFault, secret, text,
+  variable,
 } from './readers.mjs';
 
 export { BadOption, isLoopback };
@@ -30,10 +31,13 @@ export { BadOption, isLoopback };
  * @property {import('./log.mjs').Level} logLevel
  */
 
+/** Where everything is kept, unless it is said. */
+export const dataFolder = './courtside-data';
+
 const table = [
   option('port', 'PORT', number(0, 65_535), 8787, 'where to listen; 0 takes a free port'),
   option('host', 'ADDRESS', address, '127.0.0.1', 'on which address; 0.0.0.0 and :: are all of them'),
-  option('data', 'DIR', text, './courtside-data', 'where to keep everything'),
+  option('data', 'DIR', text, dataFolder, 'where to keep everything'),
   option('ephemeral', undefined, flag, false, 'keep nothing: a directory that goes with the process'),
   option('apps', 'FILE|JSON', text, undefined, 'apps with their keys and namespaces; SIGHUP reads the file again'),
   option('admin-token', 'TOKEN|@FILE', secret, undefined, 'allows its owner to make apps by request'),
@@ -50,6 +54,18 @@ const table = [
 export function usage() {
   const more = 'a JSON file of these options by name; "apps" may be an object there';
   return described([...table, option('config', 'FILE', text, undefined, more)]);
+}
+
+/** Variables of the other commands. */
+const ofOthers = ['CONFIG', 'URL', 'KEY', 'TOKEN'].map(variable);
+
+/**
+ * Variables that are named as ours are, and are none of them.
+ * @param {Record<string, string | undefined>} environment
+ */
+export function unknownVariables(environment) {
+  const known = [...table.map(({ name }) => variable(name)), ...ofOthers];
+  return Object.keys(environment).filter((name) => name.startsWith(variable('')) && !known.includes(name));
 }
 
 /**
@@ -97,34 +113,38 @@ export function readObject(given) {
  * What backup and restore are told. Fails with {@link BadOption}.
  * @param {string[]} args
  * @param {Record<string, string | undefined>} environment
- * @param {string} name of the place, in a refusal
+ * @param {'backup' | 'restore'} command
  */
-export function readPlaces(args, environment, name) {
+export function readPlaces(args, environment, command) {
+  const name = command === 'backup' ? 'DEST' : 'FROM';
+  const form = `say courtside ${command} [--data DIR] ${name}`;
   let read;
   try {
     read = parseArgs({ args, options: { data: { type: 'string' } }, allowPositionals: true });
   } catch (error) {
-    throw new BadOption(`${misread(error)}; see courtside --help`);
+    throw new BadOption(`${misread(error)}; ${form}`);
   }
   const [place, ...more] = read.positionals;
-  if (!place || more.length > 0) throw new BadOption(`give one ${name}; see courtside --help`);
-  const usual = table.find(({ key }) => key === 'data')?.fallback;
-  return { data: String(read.values.data ?? (environment.COURTSIDE_DATA || usual)), place };
+  if (!place || more.length > 0) throw new BadOption(`give one ${name}; ${form}`);
+  return { data: text(read.values.data ?? (environment.COURTSIDE_DATA || dataFolder), '--data'), place };
 }
+
+/** What a refusal calls them: their file, or what is no file. @param {string} apps a file, or JSON */
+export const nameOfApps = (apps) => (apps.trimStart().startsWith('{') ? 'the JSON of the apps' : apps);
 
 /**
  * The text of the apps: one line of JSON. Fails with {@link BadOption}, without telling what is in them.
  * @param {string} apps a file, or JSON
+ * @param {string} [from]
  */
-export function readApps(apps) {
-  const isFile = !apps.trimStart().startsWith('{');
-  const text = isFile ? contents('--apps', apps) : apps;
-  const where = isFile ? apps : 'the JSON of the apps';
+export function readApps(apps, from = '--apps') {
+  const where = nameOfApps(apps);
+  const text = where === apps ? contents(from, apps) : apps;
   let line;
   try {
     line = JSON.stringify(JSON.parse(text));
-  } catch (error) {
-    throw new BadOption(`${where} is not JSON${placeOf(text, /** @type {Error} */ (error).message)}`);
+  } catch {
+    throw new BadOption(`${where} is not JSON ${placeOfFault(text)}`);
   }
   if (!line.startsWith('{')) throw new BadOption(`${where} is no object, such as {"apps": [{"id": "live"}]}`);
   if (Buffer.byteLength(line) > APPS_MAX_BYTES) {
@@ -132,18 +152,6 @@ export function readApps(apps) {
     throw new BadOption(`${where} has more than ${APPS_MAX_BYTES} bytes; ${instead}`);
   }
   return line;
-}
-
-/**
- * Where the text stops to be JSON, if it can be told: the message itself may show a secret.
- * @param {string} text
- * @param {string} message
- */
-function placeOf(text, message) {
-  const [, position] = message.match(/ at position (\d+)/) ?? [];
-  if (position === undefined) return '';
-  const lines = text.slice(0, Number(position)).split('\n');
-  return ` at line ${lines.length}, column ${(lines.at(-1)?.length ?? 0) + 1}`;
 }
 
 /** @param {string[]} args @returns {Record<string, string | boolean | undefined>} */
@@ -159,11 +167,12 @@ function commandLine(args) {
 
 /** @param {string} file @returns {Record<string, unknown>} */
 function configFile(file) {
+  const text = contents('--config', file);
   let options;
   try {
-    options = JSON.parse(contents('--config', file));
-  } catch (error) {
-    throw error instanceof BadOption ? error : new BadOption(`${file} is not JSON`);
+    options = JSON.parse(text);
+  } catch {
+    throw new BadOption(`${file} is not JSON ${placeOfFault(text)}`);
   }
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
     throw new BadOption(`${file} must be a JSON object of options`);

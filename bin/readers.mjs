@@ -154,3 +154,30 @@ export function json(given, from) {
     throw new BadOption(`${from} must be JSON`);
   }
 }
+
+/**
+ * Where a text that is not JSON stops to be such. Node's own message may show a secret, and does not always say it.
+ * @param {string} text
+ */
+export function placeOfFault(text) {
+  let [least, most] = [0, text.length];
+  while (least < most) {
+    const end = Math.floor((least + most) / 2);
+    if (isFaulty(text.slice(0, end + 1))) most = end;
+    else least = end + 1;
+  }
+  const lines = text.slice(0, least).split('\n');
+  return `at line ${lines.length}, column ${(lines.at(-1)?.length ?? 0) + 1}`;
+}
+
+/** Whether nothing that follows makes it JSON. @param {string} beginning */
+function isFaulty(beginning) {
+  try {
+    JSON.parse(beginning);
+    return false;
+  } catch (error) {
+    const { message } = /** @type {Error} */ (error);
+    const [, position] = message.match(/ at position (\d+)/) ?? [];
+    return position === undefined ? !message.startsWith('Unexpected end') : Number(position) < beginning.length;
+  }
+}

@@ -17,7 +17,7 @@ import {
 } from './limits.mjs';
 import { secretsOf } from './log.mjs';
 import { memoryOf } from './memory.mjs';
-import { isLoopback, readApps } from './options.mjs';
+import { isLoopback, nameOfApps, readApps } from './options.mjs';
 import { Runtime, controlIn } from './runtime.mjs';
 import { page, runtimeConfig } from './runtime_config.mjs';
 import { checkVariables } from './variables.mjs';
@@ -87,7 +87,7 @@ export class Server {
       this.#http2 = new Http2(this.#mayCall('PUSH_PRIVATE_ADDRESSES'));
       await this.#http2.listen(this.#folder);
       await this.#run();
-      await this.#current.control.checkApps();
+      await this.#current.control.checkApps().catch((error) => { throw this.#named(error); });
     } catch (error) {
       await this.stop();
       throw error;
@@ -127,10 +127,17 @@ export class Server {
     if (!apps) return this.#log.say('info', 'no apps to read again');
     const text = readApps(apps);
     this.#log.hide(...secretsOf(text));
+    this.#warnOfNone(text);
     // With other apps the demo has no event.
     if (!this.isDemo) checkVariables({ ...this.#variables, APPS: text });
     this.#appsToGive = text;
     await this.#giveApps();
+  }
+
+  /** What the worker refuses in its apps, by the name that they have here. @param {Error} error */
+  #named({ message }) {
+    const name = nameOfApps(this.#settings.apps ?? '{');
+    return new Error(message.replace(/^this deployment's APPS can't be read: (apps: )?/, `${name}: `));
   }
 
   #giveApps() {
@@ -148,7 +155,7 @@ export class Server {
         const { message } = /** @type {Error} */ (error);
         if (error instanceof Refused) {
           settled();
-          throw error;
+          throw this.#named(error);
         }
         const note = 'the runtime has them when it has started again';
         this.#log.say('warn', 'apps wait', { message, note });
@@ -214,10 +221,19 @@ export class Server {
     this.#log.hide(adminToken, ...(told.APPS ? secretsOf(told.APPS) : []));
     const note = 'its key is known to all; give --apps to serve your own';
     if (this.isDemo) this.#log.say('warn', 'demo app', { note });
+    this.#warnOfNone(told.APPS);
     const set = Object.entries(told).flatMap(([name, value]) => (value ? [[name, value]] : []));
     const all = Object.fromEntries(set);
     checkVariables(all);
     return all;
+  }
+
+  /** Without apps nobody is let in, unless some are made by request. @param {string | undefined} apps */
+  #warnOfNone(apps) {
+    const { adminToken, sandbox } = this.#settings;
+    const isNone = apps !== undefined && (JSON.parse(apps).apps ?? []).length === 0;
+    const note = 'nobody can connect: add an app, or give --admin-token to make apps by request';
+    if (isNone && !adminToken && !sandbox) this.#log.say('warn', 'no apps', { note });
   }
 
   /** Whether the operator allows private addresses. @param {string} variable */

@@ -25,7 +25,7 @@ export default {
 It also names what of a key the SDK for Ruby cannot read.
 A server that is told to read such a file again keeps the apps that it has.`,
   async run(values, [place = '']) {
-    const apps = readApps(place === '-' ? piped() : place);
+    const apps = readApps(place === '-' ? piped() : place, 'FILE');
     const wrong = await refusal(apps);
     const { length } = Buffer.from(apps);
     if (length > SECRET_MAX_BYTES) {
@@ -53,7 +53,7 @@ async function refusal(apps) {
     await server.start();
     return undefined;
   } catch (error) {
-    return /** @type {Error} */ (error).message.replace(/^this deployment's APPS can't be read: /, '');
+    return /** @type {Error} */ (error).message.replace(/^the JSON of the apps: /, '');
   } finally {
     await server.stop();
     fs.rmSync(data, { recursive: true, force: true });

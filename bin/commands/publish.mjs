@@ -21,6 +21,9 @@ export default {
   notes: `With - as DATA, each line of standard input is a message. What could not be sent is sent again, and comes
 once. It prints the serial of each message: its place in the channel.`,
   async run(values, [channel = '', data]) {
+    if (data === undefined && values.name === undefined) {
+      throw new BadOption("what is to be published? Give DATA, '' for none, or - for the lines of standard input");
+    }
     const place = Place.ofClient(values);
     const path = `/channels/${encodeURIComponent(channel)}/messages`;
     const send = async (/** @type {Message[]} */ messages) => {

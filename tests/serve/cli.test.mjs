@@ -407,7 +407,7 @@ test('check-apps says what the server says, and where', async (t) => {
     await refused(['check-apps', file], why, 1);
   }
   const { code, out, err } = await cli(['check-apps', file, '--json']);
-  assert.deepEqual([code, err, JSON.parse(out)], [1, '', { ok: false, error: 'apps: two apps have one id' }]);
+  assert.deepEqual([code, err, JSON.parse(out)], [1, '', { ok: false, error: 'two apps have one id' }]);
   fs.writeFileSync(file, '{"apps": [\n  {"id": "live",}\n]}');
   await refused(['check-apps', file], /is not JSON at line 2, column 17/);
   fs.writeFileSync(file, '[]');

@@ -5,7 +5,8 @@ import path from 'node:path';
 import test from 'node:test';
 import { LOG_LINES_PER_SECOND } from '../../bin/limits.mjs';
 import { Log } from '../../bin/log.mjs';
-import { readApps, readOptions } from '../../bin/options.mjs';
+import { readApps, readOptions, unknownVariables } from '../../bin/options.mjs';
+import { placeOfFault } from '../../bin/readers.mjs';
 import { folder, run } from './served.mjs';
 
 const apps = '{"apps":[]}';
@@ -71,6 +72,39 @@ test('the command line wins over the environment, and that over the file', (t) =
   }
   fs.writeFileSync(config, '{"port":"x"}');
   assert.throws(() => readOptions(['--config', config], {}), /"port" in .*config\.json must be a number/);
+});
+
+test('a text that is not JSON is told where it stops to be', () => {
+  /** @type {[string, number, number][]} */
+  const cases = [
+    ['no JSON', 1, 2], ['{"a": [1, 2', 1, 12], ['{\n "apps": [\n  {x}]}', 3, 4], ['{}\nx', 2, 1], ['["a\nb"]', 1, 4], ['', 1, 1],
+    ['{"a": "b', 1, 9], ['{"a":1,}', 1, 8], ['[tru]', 1, 5],
+  ];
+  for (const [text, line, column] of cases) assert.equal(placeOfFault(text), `at line ${line}, column ${column}`, text);
+});
+
+test('variables that are named as ours are, and are none of them, are found', () => {
+  const environment = { COURTSIDE_POTR: '1', COURTSIDE_PORT: '1', COURTSIDE_CONFIG: 'x', COURTSIDE_KEY: 'x', PATH: 'x' };
+  assert.deepEqual(unknownVariables(environment), ['COURTSIDE_POTR']);
+});
+
+test('each command has help of its own', async () => {
+  for (const [name, form] of [['serve', '[options]'], ['backup', '[--data DIR] DEST'], ['restore', '[--data DIR] FROM']]) {
+    const { code, output } = await run([String(name), '--help']);
+    assert.deepEqual([code, output.startsWith(`courtside ${name} ${form} `)], [0, true]);
+    assert.ok(!output.includes('courtside load'), name);
+  }
+  assert.match((await run(['backup'])).output, /^courtside: give one DEST; say courtside backup \[--data DIR\] DEST$/m);
+});
+
+test('what is wrong is named as the command names it', async () => {
+  assert.equal((await run(['check-apps', 'nowhere.json'])).output, 'courtside: FILE: nowhere.json cannot be read (ENOENT)\n');
+  assert.deepEqual(await run(['backup', '--data=', 'x']), { code: 2, output: 'courtside: --data must not be empty\n' });
+});
+
+test('nothing is published that was not said', async () => {
+  const { code, output } = await run(['publish', 'scores']);
+  assert.deepEqual([code, /what is to be published\? Give DATA/.test(output)], [2, true]);
 });
 
 test('apps are JSON or a file of it, and a refusal tells nothing of them', (t) => {

@@ -145,8 +145,14 @@ test('apps that the worker cannot read are refused at the start, in its words', 
   const bad = { apps: [{ id: 'own', keys: [{ name: 'main', secret: 'short' }] }] };
   const { code, output } = await run(['serve', '--data', data, '--port', '0', '--apps', JSON.stringify(bad)]);
   assert.equal(code, 1);
-  assert.match(output, /courtside: .*apps\[0\]\.keys\[0\]\.secret/);
+  assert.match(output, /^courtside: the JSON of the apps: apps\[0\]\.keys\[0\]\.secret/m);
   assert.doesNotMatch(output, /"ready"/);
+});
+
+test('without any app it says that nobody can connect', async (t) => {
+  const served = await Served.start(t, { args: ['--apps', '{"apps":[]}'], environment: { COURTSIDE_POTR: '1' } });
+  assert.match((await served.heard('no apps')).note, /nobody can connect/);
+  assert.deepEqual((await served.heard('unknown variables')).variables, ['COURTSIDE_POTR']);
 });
 
 test('a second process on the same data is refused, until the first is gone, however it went', async (t) => {
@@ -182,6 +188,8 @@ test('a data directory that cannot be written is refused', async (t) => {
   const { code, output } = await run(['serve', '--data', path.join(file, 'data'), '--port', '0']);
   assert.equal(code, 1);
   assert.match(output, /cannot be written \(ENOTDIR\)/);
+  const nowhere = await run(['serve', '--data', '/proc/courtside', '--port', '0']);
+  assert.deepEqual([nowhere.code, /\/proc\/courtside cannot be written/.test(nowhere.output)], [1, true]);
 });
 
 test('it serves TLS by itself', async (t) => {
