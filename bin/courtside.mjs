@@ -3,6 +3,7 @@
 import fs from 'node:fs';
 import { Progress } from './client/terminal.mjs';
 import { commands as others, help as helpOf, load, read, summary } from './command.mjs';
+import { SIGNAL_TWICE_MS } from './limits.mjs';
 import { Log } from './log.mjs';
 import { BadOption, dataFolder, readOptions, readPlaces, unknownVariables, usage } from './options.mjs';
 
@@ -72,8 +73,13 @@ async function serve() {
   if (unknown.length > 0) log.say('warn', 'unknown variables', { variables: unknown, note });
   const server = new Server(settings, log);
   const stop = () => void server.stop().then(() => process.exit(0));
-  let signals = 0;
-  for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => (signals++ === 0 ? stop() : server.hasten()));
+  let signalledAt = 0;
+  const signalled = () => {
+    if (signalledAt > 0 && Date.now() - signalledAt >= SIGNAL_TWICE_MS) return server.hasten();
+    signalledAt ||= Date.now();
+    stop();
+  };
+  for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, signalled);
   // A server outlives whoever reads its log, and a full disk of logs, but not its terminal.
   process.stdout.removeAllListeners('error').on('error', (error) => {
     if (/** @type {any} */ (error).code === 'EIO') stop();

@@ -10,6 +10,9 @@ export const LEAVE_STEPS = 20;
 export const DRAIN_SECONDS = 5;
 export const DRAIN_SECONDS_MAX = 60;
 
+/** A signal so soon after the first is the same one: npm hands on what its child got from the terminal, too. */
+export const SIGNAL_TWICE_MS = 500;
+
 /** After the drain, objects have this long to report what they counted: one write of each that did something. */
 export const REPORT_MS = 1_000;
 
