@@ -193,9 +193,7 @@ impl Relay {
     /// A socket that outlived the memory of its relay.
     pub fn restore(&mut self, socket: SocketId, record: &[u8], now_ms: u64) -> Vec<Effect> {
         self.now_ms = now_ms;
-        let record = Record::decode(record);
-        let busy = record.as_ref().is_some_and(|record| record.busy);
-        let Some(restored) = record.and_then(|record| self.recall(socket, record)) else {
+        let Some(restored) = Record::decode(record).and_then(|record| self.recall(socket, record)) else {
             self.effects.push(Effect::Close { socket });
             return self.finish();
         };
@@ -203,7 +201,7 @@ impl Relay {
         session.void_at_ms = self.void_at_ms(&session.grant);
         session.set_back(now_ms);
         #[cfg(feature = "mqtt")]
-        self.recall_mqtt(socket, &mut session, busy);
+        self.recall_mqtt(socket, &mut session);
         if session.generations.replaces().is_none() {
             self.known.connections.insert(session.connection_id().to_owned(), socket);
             self.lives.is_here(session.connection_id());

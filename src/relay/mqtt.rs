@@ -267,12 +267,12 @@ impl Relay {
     }
 
     /// A connection that outlived the relay's memory.
-    pub(super) fn recall_mqtt(&mut self, socket: SocketId, session: &mut Session, was_busy: bool) {
+    pub(super) fn recall_mqtt(&mut self, socket: SocketId, session: &mut Session) {
         let Some(id) = identity::name(session) else { return };
         self.own_earlier(&id, session);
-        let Session { attachments, door: Some(door), .. } = session else { return };
+        let Session { attachments, door: Some(door), was_busy, .. } = session else { return };
         let Door::Mqtt(mqtt) = Rc::make_mut(door) else { return };
-        mqtt.is_unsure = was_busy;
+        mqtt.is_unsure = *was_busy;
         for (name, attachment) in attachments.iter() {
             mqtt.remember(name.as_str(), &attachment.params.accepted);
         }

@@ -16,6 +16,7 @@ use worker::{
 
 use super::platform::{self, Socket, now_ms, random_bytes, random_id};
 use super::{calls, config};
+#[cfg(feature = "mqtt")]
 use crate::base::counted::Room;
 use crate::http::answers::Long;
 use crate::http::uploads::{Body, Bound, Uploads};
@@ -171,6 +172,7 @@ async fn tell_one(env: &Env, call: &AppCall) {
 }
 
 /// Room for what someone of this address sends who is not let in yet.
+#[cfg(feature = "mqtt")]
 pub fn unproven(address: &str) -> Room {
     UPLOADS.with(|uploads| uploads.unproven(address))
 }

@@ -47,7 +47,7 @@ fn events_must_be_what_they_may_be() {
     let mut world = World::new(1);
     let ann = world.connect(0, "ann");
     world.attach(ann);
-    assert_eq!(refused(&mut world, ann, json!({"data": "x".repeat(MESSAGE_MAX_BYTES)})), 40_009);
+    assert_eq!(refused(&mut world, ann, json!({"data": "x".repeat(MESSAGE_MAX_BYTES + 1)})), 40_009);
     assert_eq!(refused(&mut world, ann, json!({"data": 5})), 40_013);
     assert_eq!(refused(&mut world, ann, json!({"extras": "x"})), 40_032);
     world.act(ann, 1, 1, json!({}));

@@ -256,7 +256,7 @@ test('a token that allows something else changes what a channel may do and knows
   };
   const root = /** @type {any} */ (await channel.object.get());
   assert.deepEqual((await channel.presence.get()).map(({ clientId }) => clientId), ['bot']);
-  await assert.rejects(root.set('n', 1), { code: 40024 });
+  await assert.rejects(async () => root.set('n', 1), { code: 40024 });
   const told = ['object_subscribe', 'presence_subscribe', 'subscribe'];
   assert.deepEqual(await authorize('subscribe', 'object-publish'), [true, ['object_publish', ...told]]);
   await root.set('n', 1);

@@ -126,7 +126,9 @@ function stateLine(inside, name) {
 
 /**
  * The messages: what is heard, and what there was before.
- * @param {() => import('ably').RealtimeChannel} open @param {Ban} ban @param {Trying} [trying] where they may be changed
+ * @param {() => import('ably').RealtimeChannel} open
+ * @param {Ban} ban
+ * @param {Trying} [trying] where they may be changed
  */
 function messageLog(open, ban, trying) {
   const list = make('div');
@@ -222,7 +224,10 @@ function memberActs(app, channel, trying, then) {
 }
 
 /** @typedef {{ clientId: string, connectionId: string, data?: unknown }} Member */
-/** @typedef {(client: { clientId: string }) => Promise<void>} Ban keeps a client from the channel, once that is confirmed */
+/**
+ * Keeps a client from the channel, once that is confirmed.
+ * @typedef {(client: { clientId: string }) => Promise<void>} Ban
+ */
 
 /** @param {Member[]} members @param {ReturnType<typeof memberActs>} acts */
 function memberTable(members, { disconnect, ban }) {
