@@ -31,7 +31,7 @@ export { BadOption, isLoopback };
  * @property {import('./log.mjs').Level} logLevel
  */
 
-/** Where everything is kept, unless it is said. */
+/** The directory of data, unless another is named. */
 export const dataFolder = './courtside-data';
 
 const table = [
@@ -129,7 +129,7 @@ export function readPlaces(args, environment, command) {
   return { data: text(read.values.data ?? (environment.COURTSIDE_DATA || dataFolder), '--data'), place };
 }
 
-/** What a refusal calls them: their file, or what is no file. @param {string} apps a file, or JSON */
+/** The name of the apps in a refusal: their file, or what is no file. @param {string} apps a file, or JSON */
 export const nameOfApps = (apps) => (apps.trimStart().startsWith('{') ? 'the JSON of the apps' : apps);
 
 /**

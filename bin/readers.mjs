@@ -156,7 +156,7 @@ export function json(given, from) {
 }
 
 /**
- * Where a text that is not JSON stops to be such. Node's own message may show a secret, and does not always say it.
+ * The place at which a text stops to be JSON. Node's own message may show a secret, and does not always say it.
  * @param {string} text
  */
 export function placeOfFault(text) {

@@ -110,7 +110,7 @@ export class Runtime {
 }
 
 /**
- * What the worker prints as an object: a request that failed, which is an event by name, and what an operator does.
+ * The object that the worker printed: a request that failed, which is an event by name, or the note of an operator.
  * @param {string} message
  * @returns {{ event?: string } & Record<string, unknown> | undefined}
  */

@@ -9,7 +9,7 @@ import { objectsIn } from './data.mjs';
 
 const root = path.resolve(import.meta.dirname ?? path.dirname(new URL(import.meta.url).pathname), '..');
 
-/** Where the files of the page are. */
+/** The folder with the files of the page. */
 export const page = path.join(root, 'www');
 
 /** Classes of objects by their bindings. Their keys are the names of directories: with another key all is lost. */

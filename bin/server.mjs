@@ -134,7 +134,7 @@ export class Server {
     await this.#giveApps();
   }
 
-  /** What the worker refuses in its apps, by the name that they have here. @param {Error} error */
+  /** The worker's refusal of its apps, by the name that they have here. @param {Error} error */
   #named({ message }) {
     const name = nameOfApps(this.#settings.apps ?? '{');
     return new Error(message.replace(/^this deployment's APPS can't be read: (apps: )?/, `${name}: `));

@@ -37,8 +37,8 @@ impl VapidKeys {
     }
 }
 
-/// What is signed by the app's private key, to be read by the push service at this origin. It names whom that may write
-/// to, unless `contact` is empty.
+/// The claims that the app's private key signs, for the push service at this origin. They name whom it may write to,
+/// unless `contact` is empty.
 pub fn statement(origin: &str, contact: &str, now_ms: u64) -> String {
     let mut claims = serde_json::json!({ "aud": origin, "exp": (now_ms + VAPID_TTL_MS) / 1_000 });
     if !contact.is_empty() {
