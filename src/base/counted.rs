@@ -29,7 +29,7 @@ pub struct Share {
     pub max_bytes: usize,
 }
 
-/// What one sender holds, as a part of each of these shares. One without shares has all the room there is.
+/// The bytes of one sender, as a part of each of these shares. One without shares has all the room there is.
 #[derive(Debug, Default)]
 pub struct Room {
     shares: Vec<Share>,

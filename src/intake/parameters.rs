@@ -322,7 +322,7 @@ impl QueryOf {
     }
 }
 
-/// What names the client an SDK, where it can send no header; the one for .NET gives it the header's name.
+/// Parameters that name the client an SDK, where it can send no header; the one for .NET uses the header's name.
 const SDK_NAMES: [&str; 3] = ["agent", "Ably-Agent", "lib"];
 
 const CREDENTIALS: [&str; 3] = ["key", "access_token", "accessToken"];
@@ -336,7 +336,7 @@ pub fn agent(query: &[(String, String)]) -> Option<&str> {
     SDK_NAMES[..2].iter().find_map(|name| value(query, name))
 }
 
-/// Of what an SDK says twice the last holds: its users' own parameters override its own, and some write them behind.
+/// The last holds of what an SDK says twice: its users' own parameters override its own, and some write them behind.
 /// Credentials are said once.
 pub fn override_earlier(query: &mut Vec<(String, String)>, is_sdk: bool) {
     if !is_sdk && !names_an_sdk(query) {

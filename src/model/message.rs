@@ -19,7 +19,7 @@ pub type Params = SortedMap<String, String>;
 
 pub type Extras = Map<String, Value>;
 
-/// Where subscribers find, among extras, what a publisher's token says of it.
+/// The name, among extras, of what a publisher's token says of it.
 pub const USER_CLAIM: &str = "userClaim";
 
 /// A message as published. What can be derived from its [`Entry`] isn't kept: timestamp, serial, connection.

@@ -11,12 +11,12 @@ use crate::model::message::{Extras, USER_CLAIM, characters};
 pub struct Size {
     /// Names, data and extras.
     pub said: usize,
-    /// Who said it.
+    /// ClientIds and userClaims.
     pub speaker: usize,
 }
 
 impl Size {
-    /// Of what counts so much in all.
+    /// The size of something that counts so much in all.
     pub fn of(all: usize, client_id: Option<&str>, extras: Option<&Extras>) -> Size {
         let claim = extras.and_then(|extras| Some((extras.get(USER_CLAIM)?, extras.len() == 1)));
         let claim = claim.map_or(0, |(claim, is_alone)| {

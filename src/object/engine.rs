@@ -77,7 +77,7 @@ impl<S: Store + RelayStore> Host<S> {
     }
 
     fn upgrade(&mut self, socket: SocketId) {
-        // What this turn has for the client already comes behind what waits.
+        // The frames that this turn has for the client already come behind those that wait.
         self.perform_all();
         let (waiting, effects) = self.links.replace(socket);
         self.link_effects(effects);

@@ -199,7 +199,7 @@ impl Router {
         now_ms: u64,
     ) -> Next {
         let address = &exchange.request.address;
-        let by = (!rest::has_secret(&exchange.request)).then_some(&**address);
+        let by = || (!rest::has_secret(&exchange.request)).then_some(&**address);
         match self.named.take(&calls, by, exchange.objects, now_ms) {
             Ok(()) => {
                 self.addresses.add(address, calls.len().saturating_sub(1) as u64, now_ms);

@@ -45,7 +45,13 @@ impl NamedChannels {
     /// Whether these calls of a request may be made: `by` an address, or by who has the secret of a key. `room` is for
     /// how many objects there are descriptors. Fails with 50320 when there is none for those that nobody named lately,
     /// and with 42910 when too many of these were asked from this address.
-    pub fn take(&mut self, calls: &[ChannelCall], by: Option<&str>, room: usize, now_ms: u64) -> Result<(), ErrorInfo> {
+    pub fn take<'a>(
+        &mut self,
+        calls: &[ChannelCall],
+        by: impl FnOnce() -> Option<&'a str>,
+        room: usize,
+        now_ms: u64,
+    ) -> Result<(), ErrorInfo> {
         let hashes = Hashes::default();
         let named: HashSet<u64> = calls.iter().map(|call| hashes.hash_one(&call.to)).collect();
         let new = named.iter().filter(|name| !self.newer.contains(name) && !self.older.contains(name)).count();
@@ -59,7 +65,8 @@ impl NamedChannels {
         let is_publish = calls.iter().all(|call| call.request.publishes().is_some());
         // The app itself says which channels a list of those in use has.
         let is_list = calls.len() > 1 && calls.iter().any(|call| matches!(call.request, Request::Count));
-        if let Some(address) = by.filter(|_| !is_publish && !is_list) {
+        let is_bounded = new > 0 && !is_publish && !is_list;
+        if let Some(address) = is_bounded.then(by).flatten() {
             let budget = if calls.len() > 1 { &mut self.by_batches } else { &mut self.alone };
             if !budget.take_several(address, new as u64, now_ms) {
                 let why = "too many channels that nobody used lately were asked from this address; try again";
