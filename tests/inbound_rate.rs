@@ -114,6 +114,8 @@ fn what_members_do_counts_and_so_does_what_cannot_be_read() {
         r#"{"action":14,"channel":"room","msgSerial":0,"presence":[{"action":2,"clientId":"a"}]}"#,
         r#"{"action":15,"channel":"room","msgSerial":0,"messages":[]}"#,
         r#"{"action":15,"channel":":none","msgSerial":0,"messages":[{}]}"#,
+        r#"{"action":15,"channel":"room","msgSerial":0,"messages":5}"#,
+        r#"{"action":14,"channel":"room","msgSerial":0,"presence":[5]}"#,
     ] {
         let mut relay = relay();
         connect(&mut relay, 1);
@@ -132,7 +134,6 @@ fn what_members_do_counts_and_so_does_what_cannot_be_read() {
     }
 }
 
-/// Its bound is not each connection's alone, whatever it says there.
 /// SDKs do not measure what members say of themselves.
 #[test]
 fn what_is_too_large_to_be_read_is_refused_and_counts_as_its_bytes() {
@@ -151,6 +152,7 @@ fn what_is_too_large_to_be_read_is_refused_and_counts_as_its_bytes() {
     assert_eq!((codes[0], codes[codes.len() - 2], codes[codes.len() - 1]), (40009, 40009, 42911));
 }
 
+/// Its bound is not each connection's alone, whatever it says there.
 #[test]
 fn what_a_client_says_counts_over_its_connections() {
     let operation = json!({"action": 1, "objectId": "root", "mapSet": {"key": "k", "value": {"number": 1}}});

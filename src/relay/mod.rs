@@ -74,7 +74,6 @@ use serde::{Deserialize, Serialize};
 use crate::auth::{App, Bans, Operators, Revocations};
 use crate::base::maps::HashMap;
 use crate::error::{Code, ErrorInfo};
-use crate::limits::FRAME_MAX_BYTES;
 use crate::model::Format;
 use crate::model::name::ChannelName;
 use crate::protocol::dialect::Voice;
@@ -254,18 +253,15 @@ impl Relay {
                 return self.finish();
             }
             match dialect.decode(bytes, format) {
-                Ok(Inbound::Refused { msg_serial, error }) if bytes.len() > FRAME_MAX_BYTES => {
-                    let error = self.count_too_large(socket, bytes.len(), error);
-                    self.dispatch(socket, Inbound::Refused { msg_serial, error });
-                }
-                Ok(frame) => self.dispatch(socket, frame),
+                Ok(frame) => self.dispatch(socket, frame, bytes.len()),
                 Err(error) => self.fail(socket, &error),
             }
         }
         self.finish()
     }
 
-    fn dispatch(&mut self, socket: SocketId, frame: Inbound) {
+    /// What a client says, in so many bytes.
+    fn dispatch(&mut self, socket: SocketId, frame: Inbound, bytes: usize) {
         if frame.is_for_connection() {
             self.activate(socket);
         }
@@ -276,7 +272,7 @@ impl Relay {
             }
             Inbound::Detach { channel } => self.detach(socket, &channel),
             Inbound::Publish(frame) => self.publish(socket, frame),
-            Inbound::Refused { msg_serial, error } => self.refuse(socket, msg_serial, error),
+            Inbound::Refused { msg_serial, error } => self.refuse_unread(socket, msg_serial, bytes, error),
             Inbound::ChannelRefused { channel, error } => self.fail_channel(socket, &channel, &error),
             Inbound::Presence(frame) => self.act(socket, frame),
             Inbound::Objects(frame) => self.operate(socket, frame),

@@ -99,15 +99,13 @@ impl Relay {
         }
     }
 
-    /// A frame that is too large counts as the messages that could have been so large. Gives why it is refused.
-    pub(super) fn count_too_large(&mut self, socket: SocketId, bytes: usize, error: ErrorInfo) -> ErrorInfo {
-        match self.admit_rate(socket) {
-            Ok(()) => {
-                self.count_said(socket, bytes.div_ceil(MESSAGE_MAX_BYTES));
-                error
-            }
-            Err(too_fast) => too_fast,
+    /// A frame of which nothing can be done counts as the messages that could have been so large.
+    pub(super) fn refuse_unread(&mut self, socket: SocketId, msg_serial: u64, bytes: usize, error: ErrorInfo) {
+        let admitted = self.admit_rate(socket);
+        if admitted.is_ok() {
+            self.count_said(socket, bytes.div_ceil(MESSAGE_MAX_BYTES));
         }
+        self.refuse(socket, msg_serial, admitted.err().unwrap_or(error));
     }
 
     fn count_said(&mut self, socket: SocketId, messages: usize) {
