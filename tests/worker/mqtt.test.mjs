@@ -110,7 +110,7 @@ test('what version 5 carries besides, SDKs find in the headers, and the other wa
     'content-type': 'application/json', 'response-topic': 'answers/1', 'correlation-data': 'AQI=', 'message-expiry': '60', colour: 'red',
   };
   assert.deepEqual(message.extras.headers, headers);
-  await channel.publish({ name: 'score', data: { home: 2 }, extras: { headers: { colour: 'blue' } } });
+  await channel.publish({ name: 'score', data: { home: 2 }, extras: { headers: { colour: 'blue', 'message-expiry': 60 } } });
   const [first, second] = await ann.first(2);
   const { payloadFormatIndicator, ...rest5 } = /** @type {any} */ (first.packet.properties);
   assert.ok(payloadFormatIndicator);
@@ -121,7 +121,23 @@ test('what version 5 carries besides, SDKs find in the headers, and the other wa
   })));
   assert.deepEqual(JSON.parse(second.text), { home: 2 });
   assert.equal(second.packet.properties?.contentType, 'application/json');
+  assert.equal(second.packet.properties?.messageExpiryInterval, 60);
   assert.deepEqual({ ...second.packet.properties?.userProperties }, { colour: 'blue', name: 'score' });
+});
+
+test('version 5: a publish that cannot be a message is refused, and what is published behind it is not', async (t) => {
+  const ann = await connect(t, runtime, { protocolVersion: 5 });
+  const inbox = await Inbox.of((await connected(t, runtime)).channels.get('answers'));
+  /** @param {Record<string, string | string[]>} userProperties @param {string | Buffer} data */
+  const said = (userProperties, data) =>
+    ann.client.publishAsync('answers', data, { qos: 1, properties: { payloadFormatIndicator: true, userProperties } });
+  await assert.rejects(said({ colour: ['red', 'blue'] }, 'x'), { code: 0x83 });
+  await assert.rejects(said({}, Buffer.from([255])), { code: 0x99 });
+  // As one answers with the properties that a question came with.
+  await said({ clientId: 'who asked', colour: 'red' }, 'answer');
+  const [message] = await inbox.until(1);
+  assert.deepEqual([message.data, message.clientId, message.extras.headers], ['answer', ann.client.options.clientId, { colour: 'red' }]);
+  assert.equal(ann.client.connected, true);
 });
 
 test('paho for Python speaks with it', async (t) => {

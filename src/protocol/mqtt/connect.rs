@@ -172,7 +172,8 @@ fn will(version: Version, flags: u8, reader: &mut Reader<'_>) -> Result<Will, Fa
     };
     let topic = reader.text()?.to_owned();
     let delay_s = properties.number(property::WILL_DELAY).unwrap_or(0);
-    let message = Carried::read(&properties, reader.binary()?)?;
+    let message = Carried::read(&properties, reader.binary()?)?
+        .map_err(|error| Fault::new(reason::of_publish(&error), error.message))?;
     Ok(Will { topic, retain: flags & 0x20 != 0, delay_s, message })
 }
 

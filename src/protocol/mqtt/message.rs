@@ -9,8 +9,9 @@ use serde_json::{Map, Value, json};
 
 use super::properties::{self as property, Properties};
 use super::wire::{put_binary, put_length};
-use super::{Fault, Version, kind, reason, topic};
+use super::{Fault, Version, kind, topic};
 use crate::base::whole_number;
+use crate::error::{Code, ErrorInfo};
 use crate::model::data::{Data, Payload};
 use crate::model::message::Extras;
 use crate::model::revision::UPDATED;
@@ -44,12 +45,9 @@ pub struct Carried {
 }
 
 impl Carried {
-    /// Fails for a payload that says it is text and is none, and for user properties that have no place in a message.
-    pub fn read(properties: &Properties<'_>, payload: &[u8]) -> Result<Carried, Fault> {
-        if properties.flag(property::PAYLOAD_FORMAT)? == Some(true) && std::str::from_utf8(payload).is_err() {
-            return Err(Fault::new(reason::BAD_PAYLOAD, "the payload says that it is UTF-8, and is not"));
-        }
-        let mut carried = Carried { payload: payload.to_vec(), ..Carried::default() };
+    /// Refuses a payload that says it is text and is none, and user properties that have no place in a message.
+    pub fn read(properties: &Properties<'_>, payload: &[u8]) -> Result<Result<Carried, ErrorInfo>, Fault> {
+        let is_text = properties.flag(property::PAYLOAD_FORMAT)? == Some(true);
         let expiry = properties.number(property::MESSAGE_EXPIRY).map(|seconds| seconds.to_string());
         let correlation = properties.binary(property::CORRELATION_DATA).map(|bytes| BASE64.encode(bytes));
         let named = [
@@ -59,22 +57,26 @@ impl Carried {
             (MESSAGE_EXPIRY, expiry),
         ];
         let named = named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
-        for (name, value) in named.chain(properties.user()) {
-            carried.put(name, value)?;
+        Ok(Carried::of(payload, is_text, named.chain(properties.user())))
+    }
+
+    fn of(payload: &[u8], is_text: bool, named: impl Iterator<Item = (String, String)>) -> Result<Carried, ErrorInfo> {
+        if is_text && std::str::from_utf8(payload).is_err() {
+            return Err(Code::BadData.because("the payload says that it is UTF-8, and is not"));
         }
+        let mut carried = Carried { payload: payload.to_vec(), ..Carried::default() };
+        named.into_iter().try_for_each(|(name, value)| carried.put(name, value))?;
         Ok(carried)
     }
 
-    fn put(&mut self, name: String, value: String) -> Result<(), Fault> {
-        let refused = |why: &str| Err(Fault::new(reason::IMPLEMENTATION, why));
+    fn put(&mut self, name: String, value: String) -> Result<(), ErrorInfo> {
         match name.as_str() {
-            CLIENT_ID | ACTION => {
-                return refused("the user properties 'clientId' and 'action' are the server's to say");
-            }
+            // The server says them to readers: who answers with the properties that it was sent says them again.
+            CLIENT_ID | ACTION => {}
             NAME if self.name.is_none() => self.name = Some(value),
             ENCODING if self.encoding.is_none() => self.encoding = Some(value),
             _ if self.headers.iter().any(|(known, _)| *known == name) || name == NAME || name == ENCODING => {
-                return refused("a message has one user property of a name");
+                return Err(Code::BadRequest.because("a message has one user property of a name"));
             }
             _ => self.headers.push((name, value)),
         }
@@ -218,10 +220,10 @@ fn piece(message: &OutboundMessage<'_>, version: Version, time_ms: u64) -> Piece
         OutboundData::Bytes(bytes) => bytes.to_vec(),
     };
     let headers = message.extras.and_then(|extras| extras.get("headers")).and_then(Value::as_object);
-    let header = |name: &str| headers.and_then(|headers| headers.get(name)).and_then(Value::as_str);
     let published_ms = message.timestamp.unwrap_or(time_ms);
-    let expires_at_ms = header(MESSAGE_EXPIRY)
-        .and_then(whole_number)
+    let expires_at_ms = headers
+        .and_then(|headers| headers.get(MESSAGE_EXPIRY))
+        .and_then(|seconds| seconds.as_str().map_or_else(|| seconds.as_u64(), whole_number))
         .map(|seconds| published_ms.saturating_add(seconds.saturating_mul(1_000)));
     let properties = match version {
         Version::V3 => Vec::new(),

@@ -5,6 +5,7 @@ use super::properties::{self as property, Properties};
 use super::session;
 use super::wire::Reader;
 use super::{Fault, Version, kind, reason};
+use crate::error::ErrorInfo;
 use crate::limits::MQTT_FILTERS_MAX;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -26,7 +27,7 @@ pub struct Publish {
     pub packet_id: Option<u16>,
     /// Of all that it says: by this, one that comes again is told from another under the same packet id.
     pub digest: u32,
-    pub message: Carried,
+    pub message: Result<Carried, ErrorInfo>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -221,6 +222,7 @@ fn disconnect(version: Version, reader: &mut Reader<'_>) -> Result<Disconnect, F
 
 #[cfg(test)]
 mod tests {
+    use super::super::wire::put_binary;
     use super::*;
     use crate::limits::MQTT_USER_PROPERTIES_MAX;
 
@@ -234,10 +236,33 @@ mod tests {
         let Packet::Publish(publish) = read3 else { unreachable!() };
         assert_eq!((publish.topic.as_str(), publish.packet_id), ("a/b", Some(7)));
         assert!(publish.is_duplicate && publish.retain);
-        assert_eq!(publish.message.payload, b"hello");
+        assert_eq!(publish.message.unwrap().payload, b"hello");
         let read5 = read(Version::V5, 0x30, b"\0\x01a\x02\x01\x01hi").unwrap();
         let Packet::Publish(publish) = read5 else { unreachable!() };
-        assert_eq!((publish.packet_id, publish.message.payload.as_slice()), (None, &b"hi"[..]));
+        assert_eq!((publish.packet_id, publish.message.unwrap().payload.as_slice()), (None, &b"hi"[..]));
+    }
+
+    fn message_of(properties: &[(&str, &str)], payload: &[u8]) -> Result<Carried, ErrorInfo> {
+        let mut written = b"\x01\x01".to_vec();
+        for (name, value) in properties {
+            written.push(property::USER_PROPERTY);
+            [name, value].into_iter().for_each(|text| put_binary(text.as_bytes(), &mut written));
+        }
+        let length = u8::try_from(written.len()).unwrap();
+        let body = [b"\0\x01a", &[length][..], &written, payload].concat();
+        match read(Version::V5, 0x30, &body) {
+            Ok(Packet::Publish(publish)) => publish.message,
+            other => unreachable!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_has_no_place_in_a_message_is_refused_and_not_its_connection() {
+        let reason = |properties, payload| reason::of_publish(&message_of(properties, payload).unwrap_err());
+        assert_eq!(reason(&[], b"\xff"), reason::BAD_PAYLOAD);
+        assert_eq!(reason(&[("a", "1"), ("a", "2")], b""), reason::IMPLEMENTATION);
+        let answer = [("clientId", "who asked"), ("a", "1"), ("action", "update")];
+        assert_eq!(message_of(&answer, b"").unwrap().headers, [("a".to_owned(), "1".to_owned())]);
     }
 
     #[test]
@@ -245,7 +270,6 @@ mod tests {
         assert_eq!(refused(Version::V5, 0x34, b"\0\x01a\0\x01\0"), reason::NO_QOS);
         assert_eq!(refused(Version::V5, 0x30, b"\0\0\0"), reason::BAD_ALIAS);
         assert_eq!(refused(Version::V5, 0x30, b"\0\x01a\x03\x23\0\x01"), reason::BAD_ALIAS);
-        assert_eq!(refused(Version::V5, 0x30, b"\0\x01a\x02\x01\x01\xff"), reason::BAD_PAYLOAD);
         assert_eq!(refused(Version::V5, 0xf0, b""), reason::PROTOCOL_ERROR);
         assert_eq!(refused(Version::V5, 0x62, b"\0\x01"), reason::PROTOCOL_ERROR);
         assert_eq!(refused(Version::V5, 0x10, b""), reason::PROTOCOL_ERROR);

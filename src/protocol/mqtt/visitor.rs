@@ -152,16 +152,17 @@ impl Mqtt {
         self.said += 1;
         self.waiting.push_back((msg_serial, publish.packet_id));
         self.unacknowledged += usize::from(publish.packet_id.is_some());
-        let admitted = topic::channel(&publish.topic).and_then(|channel| {
-            admit_retain(&channel, publish.retain, setting)?;
-            Ok(channel)
-        });
         let id = publish.packet_id.map(|packet_id| self.taken.id(packet_id, publish.digest, publish.is_duplicate));
+        let admitted = publish.message.and_then(|message| {
+            let channel = topic::channel(&publish.topic)?;
+            admit_retain(&channel, publish.retain, setting)?;
+            Ok((channel, message))
+        });
         Heard::Do(match admitted {
-            Ok(channel) => Inbound::Publish(PublishFrame {
+            Ok((channel, message)) => Inbound::Publish(PublishFrame {
                 channel,
                 msg_serial,
-                messages: vec![publish.message.into_message(id)],
+                messages: vec![message.into_message(id)],
                 params: Params::default(),
             }),
             Err(error) => Inbound::Refused { msg_serial, error },
