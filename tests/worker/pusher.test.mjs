@@ -171,6 +171,9 @@ test('a cache channel gives its last event to who comes, or says that there is n
   const heard = heardOn(later, () => true);
   assert.deepEqual((await heard.until(2)).map(([name]) => name), ['pusher:subscription_succeeded', 'score']);
   assert.deepEqual(heard.events[1][1], { score: 2 });
+  await server.trigger('presence-cache-score', 'score', { score: 3 });
+  const member = heardOn(pusherClient(t, runtime, { user: { user_id: 'ann' } }).subscribe('presence-cache-score'), () => true);
+  assert.deepEqual((await member.until(2)).map(([name]) => name), ['pusher:subscription_succeeded', 'score']);
 });
 
 test('an encrypted channel is opaque to the server', async (t) => {

@@ -57,6 +57,9 @@ pub struct Pusher {
     awaited: BTreeSet<String>,
     #[serde(skip)]
     joining: BTreeMap<String, Joining>,
+    /// Channels whose last event is the next to come.
+    #[serde(skip)]
+    cached: BTreeSet<String>,
     #[serde(skip)]
     orders: Vec<Inbound>,
     /// Of all rosters of the relay.
@@ -121,6 +124,7 @@ impl Visitor for Pusher {
             (action::MESSAGE, Some(channel)) if self.is_terminated(channel, frame) => {
                 farewell(&Code::Forbidden.because("a server ended the connections of this user"))
             }
+            (action::MESSAGE, Some(channel)) => self.messages(channel, frame),
             (action::NACK, _) => self.refused(frame),
             (action::ERROR | action::DETACHED, Some(channel)) => self.ended(channel, frame.error),
             (action::ERROR | action::DISCONNECTED, None) => frame.error.map_or(Encoded::Close(1000), farewell),
@@ -138,7 +142,9 @@ impl Visitor for Pusher {
     }
 
     fn hears_alone(&self, channel: &str) -> bool {
-        self.joining.contains_key(channel) || self.user.as_deref().is_some_and(|user| channel == channel_of(user))
+        self.joining.contains_key(channel)
+            || self.cached.contains(channel)
+            || self.user.as_deref().is_some_and(|user| channel == channel_of(user))
     }
 
     fn users(&self) -> Box<dyn Iterator<Item = &str> + '_> {
@@ -183,9 +189,7 @@ fn established(frame: &Outbound<'_>) -> Encoded {
 
 fn succeeded(channel: &str, data: &Value, misses_last: bool) -> Encoded {
     let mut told = vec![words::own(SUCCEEDED, Some(channel), data)];
-    if misses_last {
-        told.push(words::own("pusher:cache_miss", Some(channel), &json!({})));
-    }
+    told.extend(misses_last.then(|| words::cache_miss(channel)));
     Encoded::Several(told)
 }
 
@@ -212,6 +216,9 @@ impl Pusher {
     fn attached(&mut self, channel: &str, flags: u32) -> Encoded {
         let is_asked = self.awaited.remove(channel);
         let misses_last = heard::is_cached(channel) && flags & HAS_BACKLOG == 0;
+        if is_asked && heard::is_cached(channel) && !misses_last {
+            self.cached.insert(channel.to_owned());
+        }
         if self.users.contains_key(channel) {
             // Unasked where something was missed: then it is told anew who is there.
             let memory = &self.memory;
@@ -223,6 +230,15 @@ impl Pusher {
         match is_asked {
             true => succeeded(channel, &json!({}), misses_last),
             false => Encoded::NOTHING,
+        }
+    }
+
+    /// Events, the first of a cached channel as it is now. Who is on the way in hears them behind who is there.
+    fn messages(&mut self, channel: &str, frame: &Outbound<'_>) -> Encoded {
+        let told = if self.cached.remove(channel) { words::last(channel, frame) } else { encode(frame) };
+        match self.joining.get(channel) {
+            Some(joining) => joining.roster.borrow_mut().hold(told),
+            None => told,
         }
     }
 
@@ -274,9 +290,12 @@ impl Pusher {
     /// It is in, and told who else is.
     fn join(&mut self, channel: &str) -> Encoded {
         let Some(joining) = self.joining.remove(channel) else { return Encoded::NOTHING };
-        let told = joining.roster.borrow().tell();
-        match told {
-            Ok(presence) => succeeded(channel, &json!({ "presence": presence }), joining.misses_last),
+        let mut roster = joining.roster.borrow_mut();
+        match roster.tell() {
+            Ok(presence) => {
+                let first = succeeded(channel, &json!({ "presence": presence }), joining.misses_last);
+                Encoded::Several([vec![first], roster.release()].concat())
+            }
             Err(error) if error.status_code >= 500 => farewell(&error),
             Err(error) => self.turn_away(channel, &error),
         }
@@ -292,6 +311,7 @@ impl Pusher {
     fn leave(&mut self, channel: &str) {
         self.awaited.remove(channel);
         self.joining.remove(channel);
+        self.cached.remove(channel);
         self.users.remove(channel);
     }
 

@@ -11,6 +11,7 @@ use crate::base::counted::Counted;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{MESSAGE_OVERHEAD_BYTES, ROSTERS_MAX_BYTES, USERS_MAX, USERS_MAX_BYTES};
 use crate::model::presence::PresenceAction;
+use crate::protocol::Encoded;
 use crate::protocol::outbound::OutboundPresence;
 
 #[derive(Debug)]
@@ -18,6 +19,9 @@ pub struct Roster {
     /// By client and connection; `None` for one that left, and that a page may still name.
     members: BTreeMap<(String, String), Option<Value>>,
     bytes: usize,
+    /// Events that are told behind it.
+    held: Vec<Encoded>,
+    held_bytes: usize,
     counted: Counted,
     /// Of all rosters together.
     memory: Rc<Cell<usize>>,
@@ -37,12 +41,44 @@ impl Eq for Roster {}
 impl Roster {
     pub fn new(memory: &Rc<Cell<usize>>) -> Roster {
         let counted = Counted::of(0, memory);
-        Roster { members: BTreeMap::new(), bytes: 0, counted, memory: memory.clone(), excess: None }
+        let (members, held, memory) = (BTreeMap::new(), Vec::new(), memory.clone());
+        Roster { members, bytes: 0, held, held_bytes: 0, counted, memory, excess: None }
     }
 
     /// Nobody, as at first.
     pub fn clear(&mut self) {
-        *self = Roster::new(&self.memory);
+        self.members = BTreeMap::new();
+        // An event for which there was no room is missed, whoever is there.
+        self.excess = self.excess.filter(|excess| *excess == Code::Unavailable);
+        self.count(0);
+    }
+
+    /// Members have so many bytes.
+    fn count(&mut self, bytes: usize) {
+        self.bytes = bytes;
+        self.counted = Counted::of(bytes + self.held_bytes, &self.memory);
+    }
+
+    /// Keeps an event until it is told who is there, as far as there is room.
+    pub fn hold(&mut self, told: Encoded) -> Encoded {
+        let bytes = told.len();
+        if self.others() + self.bytes + self.held_bytes + bytes > ROSTERS_MAX_BYTES {
+            self.excess.get_or_insert(Code::Unavailable);
+        } else {
+            self.held.push(told);
+            self.held_bytes += bytes;
+            self.count(self.bytes);
+        }
+        Encoded::NOTHING
+    }
+
+    pub fn release(&mut self) -> Vec<Encoded> {
+        std::mem::take(&mut self.held)
+    }
+
+    /// Bytes of all others.
+    fn others(&self) -> usize {
+        self.memory.get() - self.bytes - self.held_bytes
     }
 
     /// A member of a page: what happened meanwhile is newer, or the same.
@@ -66,17 +102,15 @@ impl Roster {
         };
         let before = self.members.get(&key);
         let bytes = self.bytes + size(&info) - before.map_or(0, size);
-        let others = self.memory.get() - self.bytes;
         if (before.is_none() && self.members.len() >= USERS_MAX) || bytes > USERS_MAX_BYTES {
             self.excess.get_or_insert(Code::TooManyMembers);
-        } else if others + bytes > ROSTERS_MAX_BYTES {
+        } else if self.others() + self.held_bytes + bytes > ROSTERS_MAX_BYTES {
             self.excess.get_or_insert(Code::Unavailable);
         }
         if self.excess.is_some() {
             return;
         }
-        self.bytes = bytes;
-        self.counted = Counted::of(bytes, &self.memory);
+        self.count(bytes);
         self.members.insert(key, info);
     }
 

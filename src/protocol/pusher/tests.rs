@@ -1,5 +1,7 @@
 //! What clients say, and what they are told, without a relay.
 
+mod cached;
+
 use super::*;
 use crate::auth::{App, Capability, Grant, KeyName, Signed};
 use crate::error::Code;

@@ -7,8 +7,12 @@ use crate::error::{Code, ErrorInfo};
 use crate::model::name::ChannelName;
 use crate::model::node;
 use crate::model::presence::{ELSEWHERE, PresenceAction, is_of_users};
+use crate::model::revision::UPDATED;
 use crate::protocol::outbound::{Outbound, OutboundMessage, OutboundPresence};
 use crate::protocol::{Encoded, action, to_json};
+
+/// The action of a message as it was published.
+const CREATED: u8 = 0;
 
 #[derive(Serialize)]
 struct Event<'a> {
@@ -23,6 +27,10 @@ struct Event<'a> {
 /// An event of the protocol's own.
 pub fn own(event: &str, channel: Option<&str>, data: &Value) -> Encoded {
     Encoded::Text(to_json(&Event { event, channel, data: &data.to_string(), user_id: None }))
+}
+
+pub fn cache_miss(channel: &str) -> Encoded {
+    own("pusher:cache_miss", Some(channel), &json!({}))
 }
 
 /// What went wrong, as data and not as a text, with one of Pusher's numbers.
@@ -82,10 +90,23 @@ pub fn encode(frame: &Outbound<'_>) -> Encoded {
     }
 }
 
-/// A message as it was published. Nothing is said of what changes it later, nor in the name of the protocol itself.
+/// The last event of a channel as it is now, or that there is none.
+pub fn last(channel: &str, frame: &Outbound<'_>) -> Encoded {
+    let is_there = |message: &&OutboundMessage<'_>| [CREATED, UPDATED].contains(&message.action);
+    let messages = frame.messages.iter().flatten().filter(is_there);
+    let events: Vec<Encoded> = messages.filter_map(|message| event_of(channel, message)).collect();
+    if events.is_empty() { cache_miss(channel) } else { Encoded::Several(events) }
+}
+
+/// A message as it was published. Nothing is said of what changes it later.
 fn event(channel: &str, message: &OutboundMessage<'_>) -> Option<Encoded> {
+    (message.action == CREATED).then(|| event_of(channel, message))?
+}
+
+/// Nothing is said in the name of the protocol itself.
+fn event_of(channel: &str, message: &OutboundMessage<'_>) -> Option<Encoded> {
     let event = message.name.unwrap_or("message");
-    if message.action != 0 || is_reserved(event) {
+    if is_reserved(event) {
         return None;
     }
     let is_of_users = ChannelName::parse(channel).is_ok_and(|channel| is_of_users(&channel));
