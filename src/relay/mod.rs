@@ -260,7 +260,7 @@ impl Relay {
         self.finish()
     }
 
-    /// What a client says, in so many bytes.
+    /// A client says this, in so many bytes.
     fn dispatch(&mut self, socket: SocketId, frame: Inbound, bytes: usize) {
         if frame.is_for_connection() {
             self.activate(socket);

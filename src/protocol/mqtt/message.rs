@@ -60,12 +60,16 @@ impl Carried {
         Ok(Carried::of(payload, is_text, named.chain(properties.user())))
     }
 
-    fn of(payload: &[u8], is_text: bool, named: impl Iterator<Item = (String, String)>) -> Result<Carried, ErrorInfo> {
+    fn of(
+        payload: &[u8],
+        is_text: bool,
+        mut named: impl Iterator<Item = (String, String)>,
+    ) -> Result<Carried, ErrorInfo> {
         if is_text && std::str::from_utf8(payload).is_err() {
             return Err(Code::BadData.because("the payload says that it is UTF-8, and is not"));
         }
         let mut carried = Carried { payload: payload.to_vec(), ..Carried::default() };
-        named.into_iter().try_for_each(|(name, value)| carried.put(name, value))?;
+        named.try_for_each(|(name, value)| carried.put(name, value))?;
         Ok(carried)
     }
 
