@@ -78,6 +78,9 @@ pub enum Shape {
     },
 }
 
+/// The action of messages as they were published.
+pub const CREATED: u8 = 0;
+
 /// The actions of messages that say what became of another.
 pub const UPDATED: u8 = 1;
 pub const DELETED: u8 = 2;

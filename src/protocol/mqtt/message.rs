@@ -14,7 +14,7 @@ use crate::base::whole_number;
 use crate::error::{Code, ErrorInfo};
 use crate::model::data::{Data, Payload};
 use crate::model::message::Extras;
-use crate::model::revision::UPDATED;
+use crate::model::revision::{CREATED, UPDATED};
 use crate::model::serial::Position;
 use crate::protocol::inbound::InboundMessage;
 use crate::protocol::outbound::{Outbound, OutboundData, OutboundMessage};
@@ -31,9 +31,6 @@ const CLIENT_ID: &str = "clientId";
 const ACTION: &str = "action";
 
 const JSON: &str = "application/json";
-
-/// The action of messages as they were published. Those that have changed since are [`UPDATED`].
-const CREATE: u8 = 0;
 
 /// What a PUBLISH, or a will, carries.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -151,7 +148,7 @@ impl Said {
         let channel = frame.channel.unwrap_or_default();
         let mut topic = Vec::new();
         put_binary(topic::of(channel).as_bytes(), &mut topic);
-        let messages = frame.messages.iter().flatten().filter(|message| [CREATE, UPDATED].contains(&message.action));
+        let messages = frame.messages.iter().flatten().filter(|message| [CREATED, UPDATED].contains(&message.action));
         let time_ms = frame.timestamp.unwrap_or_default();
         let pieces = messages.map(|message| piece(message, version, time_ms)).collect();
         Said { channel: channel.to_owned(), version, topic, pieces }

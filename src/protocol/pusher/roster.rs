@@ -22,6 +22,8 @@ pub struct Roster {
     /// Events that are told behind it.
     held: Vec<Encoded>,
     held_bytes: usize,
+    /// There was no room for one of these.
+    has_lost: bool,
     counted: Counted,
     /// Of all rosters together.
     memory: Rc<Cell<usize>>,
@@ -42,14 +44,12 @@ impl Roster {
     pub fn new(memory: &Rc<Cell<usize>>) -> Roster {
         let counted = Counted::of(0, memory);
         let (members, held, memory) = (BTreeMap::new(), Vec::new(), memory.clone());
-        Roster { members, bytes: 0, held, held_bytes: 0, counted, memory, excess: None }
+        Roster { members, bytes: 0, held, held_bytes: 0, has_lost: false, counted, memory, excess: None }
     }
 
-    /// Nobody, as at first.
+    /// Nobody, as at first; events stay.
     pub fn clear(&mut self) {
-        self.members = BTreeMap::new();
-        // An event for which there was no room is missed, whoever is there.
-        self.excess = self.excess.filter(|excess| *excess == Code::Unavailable);
+        (self.members, self.excess) = (BTreeMap::new(), None);
         self.count(0);
     }
 
@@ -61,12 +61,10 @@ impl Roster {
 
     /// Keeps an event until it is told who is there, as far as there is room.
     pub fn hold(&mut self, told: Encoded) -> Encoded {
-        let bytes = told.len();
-        if self.others() + self.bytes + self.held_bytes + bytes > ROSTERS_MAX_BYTES {
-            self.excess.get_or_insert(Code::Unavailable);
-        } else {
+        self.has_lost |= self.memory.get() + told.len() > ROSTERS_MAX_BYTES;
+        if !self.has_lost {
+            self.held_bytes += told.len();
             self.held.push(told);
-            self.held_bytes += bytes;
             self.count(self.bytes);
         }
         Encoded::NOTHING
@@ -74,11 +72,6 @@ impl Roster {
 
     pub fn release(&mut self) -> Vec<Encoded> {
         std::mem::take(&mut self.held)
-    }
-
-    /// Bytes of all others.
-    fn others(&self) -> usize {
-        self.memory.get() - self.bytes - self.held_bytes
     }
 
     /// A member of a page: what happened meanwhile is newer, or the same.
@@ -104,7 +97,7 @@ impl Roster {
         let bytes = self.bytes + size(&info) - before.map_or(0, size);
         if (before.is_none() && self.members.len() >= USERS_MAX) || bytes > USERS_MAX_BYTES {
             self.excess.get_or_insert(Code::TooManyMembers);
-        } else if self.others() + self.held_bytes + bytes > ROSTERS_MAX_BYTES {
+        } else if self.memory.get() - self.bytes + bytes > ROSTERS_MAX_BYTES {
             self.excess.get_or_insert(Code::Unavailable);
         }
         if self.excess.is_some() {
@@ -117,7 +110,7 @@ impl Roster {
     /// What `subscription_succeeded` says of it: each user once. Fails with 91003 when there are too many, and with
     /// 50320 when too many clients are joining at present.
     pub fn tell(&self) -> Result<Value, ErrorInfo> {
-        match self.excess {
+        match self.excess.or(self.has_lost.then_some(Code::Unavailable)) {
             None => {}
             Some(Code::Unavailable) => {
                 return Err(Code::Unavailable.because("too many clients are joining presence channels; try again"));

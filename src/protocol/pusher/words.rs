@@ -7,12 +7,9 @@ use crate::error::{Code, ErrorInfo};
 use crate::model::name::ChannelName;
 use crate::model::node;
 use crate::model::presence::{ELSEWHERE, PresenceAction, is_of_users};
-use crate::model::revision::UPDATED;
+use crate::model::revision::{CREATED, UPDATED};
 use crate::protocol::outbound::{Outbound, OutboundMessage, OutboundPresence};
 use crate::protocol::{Encoded, action, to_json};
-
-/// The action of a message as it was published.
-const CREATED: u8 = 0;
 
 #[derive(Serialize)]
 struct Event<'a> {
@@ -100,7 +97,7 @@ pub fn last(channel: &str, frame: &Outbound<'_>) -> Encoded {
 
 /// A message as it was published. Nothing is said of what changes it later.
 fn event(channel: &str, message: &OutboundMessage<'_>) -> Option<Encoded> {
-    (message.action == CREATED).then(|| event_of(channel, message))?
+    (message.action == CREATED).then(|| event_of(channel, message)).flatten()
 }
 
 /// Nothing is said in the name of the protocol itself.

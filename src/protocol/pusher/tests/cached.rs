@@ -1,6 +1,7 @@
 //! Channels that begin with their last event.
 
 use super::*;
+use crate::limits::ROSTERS_MAX_BYTES;
 use crate::model::serial::Position;
 use crate::protocol::outbound::{OutboundData, OutboundMessage};
 
@@ -50,4 +51,21 @@ fn a_cached_channel_begins_with_its_last_event_as_it_is_now() {
         assert_eq!(names(client.tell(entered)), [SUCCEEDED, told, "live"]);
         assert_eq!(client.memory.get(), 0);
     }
+}
+
+/// Nothing tells it later. Who is there is told anew when it attaches, and what it missed is not.
+#[test]
+fn who_misses_an_event_on_the_way_in_is_sent_to_come_back() {
+    let mut client = Client::new();
+    client.joins("presence-a", r#"{"user_id":"ann"}"#);
+    client.memory.set(ROSTERS_MAX_BYTES);
+    client.tell(said("presence-a", 0, "missed"));
+    client.memory.set(client.memory.get() - ROSTERS_MAX_BYTES);
+    client.tell(of_channel(action::ATTACHED, "presence-a"));
+    let orders = client.door.orders();
+    let [Inbound::Presence(enter)] = &orders[..] else { panic!("{orders:?}") };
+    let own = format!("{SOCKET}:{}:0", enter.msg_serial);
+    let entered = vec![member(2, "ann", SOCKET, &own)];
+    let told = client.tell(Outbound { presence: Some(entered), ..of_channel(action::PRESENCE, "presence-a") });
+    assert_eq!(told.last(), Some(&json!({ "close": 4100 })));
 }
