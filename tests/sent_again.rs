@@ -14,6 +14,7 @@ use courtside::auth::Source;
 use courtside::channel::{self, Channel};
 use courtside::error::Code;
 use courtside::model::data::Data;
+use courtside::model::message::Message;
 use courtside::model::presence::{PresenceAction, PresenceMessage, Turn};
 use courtside::rpc::Ticket;
 use courtside::rpc::{Lease, Outcome, PresenceUpdate, Publish, PublishKey, RelayName, Response, Submission};
@@ -69,6 +70,46 @@ fn what_repeats_cost_grows_as_their_number_does() {
             assert!(more < some * 5, "four times as many cost {more} instead of {some} ({wakes}, {backwards})");
         }
     }
+}
+
+fn outcomes(channel: &mut Channel, store: &mut MemoryStore, publishes: Vec<Publish>) -> Vec<Outcome> {
+    channel.publish(Ticket(0), publishes).unwrap();
+    let replies = channel.commit(store, NOW_MS).into_iter().filter_map(|effect| match effect {
+        channel::Effect::Reply(_, answer) => Some(published(answer).outcomes),
+        _ => None,
+    });
+    replies.flatten().collect()
+}
+
+/// Wherever the first is found: in the same commit, in memory, or in a row.
+#[test]
+fn an_id_with_more_messages_than_before_is_refused() {
+    let mut store = MemoryStore::default();
+    let mut channel = wake(&mut store);
+    let mut more = by_id(0);
+    let Submission::Messages(messages) = &mut more.content else { panic!("a publish of messages") };
+    messages.push(Message::default());
+    let (first, _) = publish(&mut channel, &mut store, vec![by_id(0)]);
+    for wakes in [false, true] {
+        if wakes {
+            channel = wake(&mut store);
+        }
+        let outcomes = outcomes(&mut channel, &mut store, vec![by_id(0), more.clone(), by_id(1 + u64::from(wakes))]);
+        assert!(
+            matches!(&outcomes[0], Outcome::Accepted { position, count: 1 } if *position == first[0]),
+            "{outcomes:?}"
+        );
+        assert!(matches!(&outcomes[1], Outcome::Refused(error) if error.code == 40031), "{outcomes:?}");
+        assert!(matches!(&outcomes[2], Outcome::Accepted { .. }), "{outcomes:?}");
+    }
+    more.key = PublishKey::Id("of one commit".into());
+    let Submission::Messages(messages) = &mut more.content else { panic!("a publish of messages") };
+    messages[0].id = Some("of one commit".into());
+    let mut less = more.clone();
+    let Submission::Messages(messages) = &mut less.content else { panic!("a publish of messages") };
+    messages.pop();
+    let outcomes = outcomes(&mut channel, &mut store, vec![more, less]);
+    assert!(matches!(&outcomes[1], Outcome::Refused(error) if error.code == 40031), "{outcomes:?}");
 }
 
 /// What was read to find one is not all there is once more is published.

@@ -186,13 +186,16 @@ impl Channel {
         let count = publish.count();
         match self.find(store, batch, publish, suspicion, now_ms)? {
             Found::At(position) => {
-                let is_number = matches!(publish.key, PublishKey::Serial(_));
-                let is_another =
-                    is_number && self.repeats.is_another((batch, &self.log), store, publish, position, now_ms)?;
-                return match (is_another, &publish.content) {
-                    (true, _) => Ok(Outcome::Refused(reused())),
-                    (false, Submission::Objects(_)) => self.operated(store, batch, position),
-                    (false, _) => Ok(Outcome::Accepted { position, count }),
+                let is_another = match publish.key {
+                    PublishKey::Request(_) => Some(false),
+                    _ => self.repeats.is_another((batch, &self.log), store, publish, position, now_ms)?,
+                };
+                return match (is_another, &publish.key, &publish.content) {
+                    (Some(true), ..) => Ok(Outcome::Refused(reused(&publish.key))),
+                    // What can't be looked for now may be new, unless it says by its number that it is not.
+                    (None, PublishKey::Id(_), _) => Ok(Outcome::Refused(unsure())),
+                    (.., Submission::Objects(_)) => self.operated(store, batch, position),
+                    _ => Ok(Outcome::Accepted { position, count }),
                 };
             }
             Found::New => {}
@@ -274,8 +277,9 @@ pub(super) fn unsure() -> ErrorInfo {
     Code::Unavailable.because("too much is published again to know in time what is new; try again later")
 }
 
-fn reused() -> ErrorInfo {
-    Code::BadMessageId.because("this msgSerial was used for another message")
+fn reused(key: &PublishKey) -> ErrorInfo {
+    let what = if matches!(key, PublishKey::Id(_)) { "id" } else { "msgSerial" };
+    Code::BadMessageId.because(format!("this {what} was used for another publish"))
 }
 
 /// The relay that makes the only call.

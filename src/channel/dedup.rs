@@ -91,7 +91,9 @@ impl Window {
             },
             (PublishKey::Serial(_), None) => Suspicion::New,
             (PublishKey::Id(id) | PublishKey::Request(id), _) => {
-                self.ids.get(&hash(id)).map_or(Suspicion::New, |position| Suspicion::At(*position))
+                // Earlier builds wrote all of them without their scope.
+                let known = self.ids.get(&scoped(publish, id)).or_else(|| self.ids.get(&hash(id)));
+                known.map_or(Suspicion::New, |position| Suspicion::At(*position))
             }
         }
     }
@@ -135,8 +137,9 @@ impl Window {
             }
             (PublishKey::Serial(_), None) => String::new(),
             (PublishKey::Id(id) | PublishKey::Request(id), _) => {
-                self.ids.insert(hash(id), position);
-                format!("#{:x}", hash(id))
+                let hash = scoped(publish, id);
+                self.ids.insert(hash, position);
+                format!("#{hash:x}")
             }
         }
     }
@@ -177,6 +180,14 @@ pub fn serial_of(key: &str, connection_id: &str) -> Option<u64> {
         .strip_prefix(':')?
         .parse()
         .ok()
+}
+
+/// The hash of an id among those of its kind.
+fn scoped(publish: &Publish, id: &str) -> u64 {
+    match publish.scope() {
+        "" => hash(id),
+        scope => hash(&[scope, id].join("\0")),
+    }
 }
 
 /// Collisions are harmless, since the log decides.

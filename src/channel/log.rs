@@ -81,7 +81,7 @@ pub struct Batch {
     /// Messages whose latest version it writes whole.
     rewritten: HashSet<Target>,
     /// By their keys, which are a connection's own where they are its numbers.
-    publishes: HashMap<(PublishKey, Option<String>), Position>,
+    publishes: HashMap<(PublishKey, String), Position>,
     /// What it does to the presence set.
     pub members: Pending,
     /// What it does to the objects.
@@ -222,9 +222,12 @@ impl Batch {
     }
 }
 
-fn key_of(publish: &Publish) -> (PublishKey, Option<String>) {
-    let connection_id = publish.connection_id.clone().filter(|_| matches!(publish.key, PublishKey::Serial(_)));
-    (publish.key.clone(), connection_id)
+fn key_of(publish: &Publish) -> (PublishKey, String) {
+    let whose = match (&publish.key, &publish.connection_id) {
+        (PublishKey::Serial(_), Some(connection_id)) => connection_id,
+        _ => publish.scope(),
+    };
+    (publish.key.clone(), whose.to_owned())
 }
 
 impl Log {

@@ -14,8 +14,8 @@ use crate::base::maps::HashMap;
 use crate::base::rate::Debt;
 use crate::limits::{REPEATS_FLOW, TRACED_MAX, TRACES_MAX};
 use crate::model::annotation::Annotation;
-use crate::model::message::{Entry, Message};
-use crate::model::objects::operation::{ObjectMessage, Proposal};
+use crate::model::message::{Content, Entry, Message};
+use crate::model::objects::operation::{self, ObjectMessage, Proposal};
 use crate::model::operation::Operation;
 use crate::model::packed::Packed;
 use crate::model::presence::{MemberKey, Said};
@@ -163,8 +163,8 @@ impl Repeats {
         Ok(row.next_that(|entry| is_same(entry, publish)))
     }
 
-    /// Whether a place is not a repeat's but of something else that was published with the same number. Who lost count
-    /// is told so: its message is in no log. What can't be looked for now is taken for what it says it is.
+    /// Whether a place is not a repeat's but of something else that was published with the same number or first id. Who
+    /// lost count is told so: its message is in no log.
     pub fn is_another(
         &mut self,
         (batch, log): (&Batch, &Log),
@@ -172,8 +172,9 @@ impl Repeats {
         publish: &Publish,
         position: Position,
         now_ms: u64,
-    ) -> Result<bool, StoreError> {
+    ) -> Sought<bool> {
         let differs = |entry: &Entry| match &publish.content {
+            _ if matches!(publish.key, PublishKey::Id(_)) => !has_as_many(entry, &publish.content),
             Submission::Messages(messages) => entry.is_operation() || !says_same(entry.messages(), messages),
             Submission::Objects(proposals) => !does_same(entry.objects(), proposals),
             Submission::Operation(operation) => !is_done_by(entry, operation),
@@ -186,7 +187,7 @@ impl Repeats {
             Some(packed) => budget.decode(packed).map(|entries| entries.first().is_some_and(differs)),
             None => row.read(store, position, budget).map(|()| row.has(position, differs)),
         };
-        sought(found).map(Option::unwrap_or_default)
+        sought(found)
     }
 
     fn with_trace<S: Store, T>(
@@ -455,12 +456,35 @@ fn is_done_by(entry: &Entry, operation: &Operation) -> bool {
 fn is_same(entry: &Entry, publish: &Publish) -> bool {
     match &publish.key {
         PublishKey::Serial(_) => false,
-        PublishKey::Id(id) => {
-            let first = entry.messages().first().map(|message| &message.id);
-            let first = first.or_else(|| entry.objects().first().map(|message| &message.id));
-            let first = first.or_else(|| entry.annotations().first().map(|annotation| &annotation.id));
-            first.is_some_and(|first| first.as_ref() == Some(id))
-        }
+        PublishKey::Id(id) => first_id(entry, &publish.content) == Some(id),
         PublishKey::Request(id) => entry.id == *id,
+    }
+}
+
+/// The first id in an entry that is of the kind of what is published, and says it of the same message.
+fn first_id<'a>(entry: &'a Entry, content: &Submission) -> Option<&'a String> {
+    match (content, &entry.content) {
+        (Submission::Messages(_), Content::Messages(messages)) => messages.first()?.id.as_ref(),
+        (Submission::Objects(_), Content::Objects(operations)) => operations.first()?.id.as_ref(),
+        (Submission::Annotations { message, .. }, Content::Annotations { target, annotations }) => {
+            let of = annotations.first().filter(|_| Target::parse(message).is_some_and(|(of, _)| of == *target));
+            of?.id.as_ref()
+        }
+        _ => None,
+    }
+}
+
+/// Publishes with one first id have the same ids if they are as many, since each id but a lone one ends in its number.
+fn has_as_many(entry: &Entry, content: &Submission) -> bool {
+    match content {
+        Submission::Messages(messages) => entry.messages().len() == messages.len(),
+        Submission::Annotations { annotations, .. } => entry.annotations().len() == annotations.len(),
+        Submission::Objects(proposals) => {
+            let many =
+                |proposal: &Proposal| matches!(&proposal.target, operation::Target::At(path) if path.has_wildcard());
+            let (done, asked) = (entry.objects().len(), proposals.len());
+            done == asked || done > asked && proposals.iter().any(many)
+        }
+        _ => true,
     }
 }

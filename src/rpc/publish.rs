@@ -80,7 +80,7 @@ pub enum ConnectionOutcome {
 pub enum PublishKey {
     /// By its place on its connection; `connection_id` must be set.
     Serial(u64),
-    /// By the id of its first message, which the publisher chose.
+    /// By the id of the first in it, which the publisher chose; see [`Publish::scope`].
     Id(String),
     /// By an id that this server made for a REST request, so that its own retries are known.
     Request(String),
@@ -129,6 +129,16 @@ impl Publish {
         match &self.content {
             Submission::Annotations { annotations, .. } => annotations,
             _ => &[],
+        }
+    }
+
+    /// Among what an id that its publisher chose is the only one: the messages of the channel, the operations on its
+    /// objects, or the annotations of a message.
+    pub fn scope(&self) -> &str {
+        match (&self.key, &self.content) {
+            (PublishKey::Id(_), Submission::Objects(_)) => "objects",
+            (PublishKey::Id(_), Submission::Annotations { message, .. }) => message,
+            _ => "",
         }
     }
 

@@ -7,6 +7,7 @@ mod batches;
 mod chat;
 mod conventions;
 mod history;
+mod ids;
 mod objects;
 mod operators;
 mod properties;
