@@ -68,6 +68,24 @@ test('an operator sees the channels of an app, and what is done there', { skip, 
   await rest(runtime).channels.get('appears').publish('goal', 'as it was');
   await messages.getByRole('row', { name: 'as it was' }).waitFor();
   assert.equal(await messages.getByRole('button').count(), 0, 'nothing said there can be changed');
+
+  // What is heard while the page asks for what was there was heard, though the answer has it too.
+  const asked = Promise.withResolvers();
+  await page.route('**/channels/appears/messages?*', async (route) => {
+    await asked.promise;
+    const response = await route.fetch();
+    const answer = await response.json();
+    answer.response.push({ data: 'oldest', serial: '00000000000000-000@0:000' });
+    await route.fulfill({ response, json: answer });
+  });
+  await page.evaluate(() => document.dispatchEvent(new Event('visibilitychange')));
+  await live.waitFor();
+  await rest(runtime).channels.get('appears').publish('goal', 'meanwhile');
+  const meanwhile = messages.getByRole('row', { name: 'meanwhile' });
+  await meanwhile.waitFor();
+  asked.resolve(undefined);
+  await messages.getByRole('row', { name: 'oldest' }).waitFor();
+  assert.match(await meanwhile.locator('td').nth(4).innerText(), /^\d+ ms$/);
   const noted = (await operate('GET', `${runtime.url}/apps/demo/audit`)).map((/** @type {any} */ { by, action }) => [by, action]);
   assert.deepEqual(noted, [['operator', 'purge'], ['operator', 'ban'], ['operator', 'ban'], ['operator', 'issue token']], 'one token was enough');
 });

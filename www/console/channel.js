@@ -153,9 +153,10 @@ function messageLog(open, ban, trying) {
       const [before, isNewest] = [new Map(messages.map((known) => [known.message.serial, known])), asks()];
       const { items } = await open().history({ limit: 50 });
       if (!isNewest()) return;
+      const since = new Map(messages.filter((one) => before.get(one.message.serial) !== one).map((one) => [one.message.serial, one]));
+      const all = items.map((message) => since.get(message.serial) ?? { ...before.get(message.serial), message });
       const known = new Set(items.map(({ serial }) => serial));
-      const since = messages.filter(({ message: { serial } }) => !before.has(serial) && !known.has(serial));
-      show([...since, ...items.map((message) => ({ ...before.get(message.serial), message }))]);
+      show([...[...since.values()].filter(({ message: { serial } }) => !known.has(serial)), ...all]);
     },
   };
 }
