@@ -58,6 +58,10 @@ test('what was not acknowledged is there after the page is loaded anew, and what
       if (does === 'refuse') held.push(() => socket.send(JSON.stringify({ action: NACK, msgSerial, count: 1, error })));
     });
   });
+  const refuse = async (/** @type {number} */ index) => {
+    while (!held[index]) await ann.evaluate(() => {});
+    held[index]();
+  };
   await ann.goto(runtime.url);
   await connected(ann);
   const chat = part(ann, 'chat');
@@ -80,15 +84,23 @@ test('what was not acknowledged is there after the page is loaded anew, and what
     await write(ann, 'Write a message', said);
     await unsent.filter({ hasText: said }).waitFor();
   }
-  held[0]?.();
+  await refuse(0);
   await chat.getByRole('alert').getByText('not today').waitFor();
   assert.equal(await line.inputValue(), 'third', 'it is in its line again');
-  held[1]?.();
+  await refuse(1);
   const fourth = unsent.filter({ hasText: 'fourth' });
   await fourth.getByText('not today').waitFor();
   await photograph(t, ann, 'event-refused-laptop');
-  await fourth.getByRole('button', { name: 'Drop' }).click();
+  const holder = () => ann.evaluate(() => document.activeElement?.className);
+  await fourth.getByRole('button', { name: 'Send again' }).focus();
+  await ann.keyboard.press('Enter');
+  await fourth.getByText('Waiting to be sent').waitFor();
+  assert.equal(await holder(), 'outbox', 'the keyboard stays there, with its row or without');
+  await refuse(2);
+  await fourth.getByRole('button', { name: 'Drop' }).focus();
+  await ann.keyboard.press('Enter');
   await fourth.waitFor({ state: 'detached' });
+  assert.equal(await holder(), 'outbox');
   assert.deepEqual(venue.complaints, []);
 });
 

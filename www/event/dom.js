@@ -78,7 +78,7 @@ export const person = (name) => h('bdi', { class: 'person' }, name);
 export const byId = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
 
 /** What a list is drawn of: each has a key, and controls that say by `data-does` what they do. */
-const ROWS = '[data-serial], [data-room]';
+const ROWS = '[data-serial], [data-room], [data-letter]';
 
 /**
  * Draws a list anew and leaves the keyboard where it was: on what does the same in the same row, else on another
@@ -98,7 +98,7 @@ export function redraw(list, draw) {
 }
 
 /** @param {Element} row */
-const keyOf = (row) => row.getAttribute('data-serial') ?? row.getAttribute('data-room');
+const keyOf = (row) => row.getAttribute('data-serial') ?? row.getAttribute('data-room') ?? row.getAttribute('data-letter');
 
 /**
  * Makes what is there like what is now, and touches nothing that is alike: what a screen reader has read it does not

@@ -3,7 +3,7 @@
  * the page is loaded anew. What fails goes back into its line, with the reason beside it; where something else stands
  * in the line already, it waits here for its reader to send or drop it.
  */
-import { h, rowButton } from './dom.js';
+import { h, redraw, rowButton } from './dom.js';
 import { keepDrafts, takeDrafts } from './session.js';
 import { text } from './strings.js';
 
@@ -15,7 +15,7 @@ import { text } from './strings.js';
  * @property {() => boolean} back puts it into its line, if there is room
  * @property {boolean} [isKept] whether it can be sent after the page was loaded anew
  */
-/** @typedef {Letter & { why?: string, isShown: boolean }} Waiting `why` it failed, if it did */
+/** @typedef {Letter & { number?: number, why?: string, isShown: boolean }} Waiting `why` it failed, if it did */
 
 /** What is acknowledged sooner is not shown as waiting, unless there is no connection. */
 const SLOW_MS = 400;
@@ -29,7 +29,9 @@ export class Outbox {
   #inLine = '';
   #list = h('ul', { 'aria-label': text.outbox.label });
   #refusal = h('p', { class: 'failed', role: 'alert', hidden: true });
-  element = h('div', { class: 'outbox' }, this.#list, this.#refusal);
+  element = h('div', { class: 'outbox', tabindex: '-1' }, this.#list, this.#refusal);
+  /** Of rows. */
+  #last = 0;
 
   /**
    * @param {Context} context @param {string} place
@@ -107,8 +109,10 @@ export class Outbox {
     const kept = this.#all.filter(({ isKept }) => isKept).map(({ written }) => written);
     keepDrafts(this.#place, [this.#inLine, ...kept].filter((written) => written !== ''));
     const shown = this.#all.filter(({ isShown }) => isShown);
-    this.#list.hidden = shown.length === 0;
-    this.#list.replaceChildren(...shown.map((waiting) => this.#row(waiting)));
+    redraw(this.element, () => {
+      this.#list.replaceChildren(...shown.map((waiting) => this.#row(waiting)));
+      this.#list.hidden = shown.length === 0;
+    });
   }
 
   /** @param {Waiting} waiting */
@@ -118,9 +122,10 @@ export class Outbox {
       waiting.why = undefined;
       void this.#sending(waiting);
     };
-    return h('li', {}, h('p', { dir: 'auto' }, written), h('p', { class: 'faint', role: why ? 'alert' : 'status' },
+    waiting.number ??= ++this.#last;
+    return h('li', { 'data-letter': String(waiting.number) }, h('p', { dir: 'auto' }, written), h('p', { class: 'faint', role: why ? 'alert' : 'status' },
       why ?? text.outbox.waiting), why !== undefined && h('div', { class: 'row' },
-      rowButton(text.outbox.again, written, again, { class: 'link' }),
-      rowButton(text.outbox.drop, written, () => this.#drop(waiting), { class: 'link' })));
+      rowButton(text.outbox.again, written, again, { class: 'link', 'data-does': 'again' }),
+      rowButton(text.outbox.drop, written, () => this.#drop(waiting), { class: 'link', 'data-does': 'drop' })));
   }
 }
