@@ -194,6 +194,10 @@ impl Registrar {
                 statistics::intervals(store, &query).map(|intervals| Ok(AppResponse::Stats(intervals)))
             }
             AppRequest::Total => statistics::total(store, now_ms).map(|total| Ok(AppResponse::Total(Box::new(total)))),
+            AppRequest::Sum(apps) => {
+                let (total, left_out) = statistics::sum(store, apps, now_ms)?;
+                Ok(Ok(AppResponse::Sum { total: Box::new(total), left_out }))
+            }
             AppRequest::HookReport(report) => self.take_hooks(store, &HookNews { report: *report, bodies: Vec::new() }),
             AppRequest::HookNews(news) => self.take_hooks(store, &news),
             AppRequest::DeadLetters { before, limit } => {

@@ -9,9 +9,10 @@ use std::collections::BTreeMap;
 use super::store::{StatsKind, Store, StoreError};
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{
-    STATS_CLOSED_AT_ONCE, STATS_FIXTURES_KEPT_MAX, STATS_HOURS_KEPT_MINUTES, STATS_LAST_MINUTE, STATS_MINUTES_KEPT,
-    STATS_OPEN_MINUTES, STATS_ROWS_AT_ONCE,
+    METRICS_APPS_KEPT_MAX, STATS_CLOSED_AT_ONCE, STATS_FIXTURES_KEPT_MAX, STATS_HOURS_KEPT_MINUTES, STATS_LAST_MINUTE,
+    STATS_MINUTES_KEPT, STATS_OPEN_MINUTES, STATS_ROWS_AT_ONCE,
 };
+use crate::model::name::AppId;
 use crate::rpc::StatsQuery;
 use crate::stats::interval::MINUTE_MS;
 use crate::stats::{Report, Tally, Unit};
@@ -94,29 +95,40 @@ fn add_to(store: &mut impl Store, kind: StatsKind, minute: u64, tally: &Tally) -
 fn each_minute(
     store: &mut impl Store,
     kind: StatsKind,
-    (from, through): (u64, u64),
+    minutes: (u64, u64),
     mut take: impl FnMut(u64, Tally),
 ) -> Result<(), StoreError> {
     let mut sum: Option<(u64, Tally)> = None;
+    each_row(store, kind, minutes, |minute, _, tally| match &mut sum {
+        Some((of, sum)) if *of == minute => sum.add_beside(&tally),
+        _ => {
+            let mut fresh = Tally::default();
+            fresh.add_beside(&tally);
+            if let Some((minute, sum)) = sum.replace((minute, fresh)) {
+                take(minute, sum);
+            }
+        }
+    })?;
+    sum.into_iter().for_each(|(minute, sum)| take(minute, sum));
+    Ok(())
+}
+
+/// By minute and reporter.
+fn each_row(
+    store: &mut impl Store,
+    kind: StatsKind,
+    (from, through): (u64, u64),
+    mut take: impl FnMut(u64, &str, Tally),
+) -> Result<(), StoreError> {
     let mut behind: (u64, Option<String>) = (from, None);
     loop {
         let rows = store.stats(kind, (behind.0, behind.1.as_deref()), through, STATS_ROWS_AT_ONCE)?;
         let is_last = rows.len() < STATS_ROWS_AT_ONCE;
         for (minute, reporter, tally) in rows {
-            match &mut sum {
-                Some((of, sum)) if *of == minute => sum.add_beside(&tally),
-                _ => {
-                    let mut fresh = Tally::default();
-                    fresh.add_beside(&tally);
-                    if let Some((minute, sum)) = sum.replace((minute, fresh)) {
-                        take(minute, sum);
-                    }
-                }
-            }
+            take(minute, &reporter, tally);
             behind = (minute, Some(reporter));
         }
         if is_last {
-            sum.into_iter().for_each(|(minute, sum)| take(minute, sum));
             return Ok(());
         }
     }
@@ -156,6 +168,33 @@ pub fn total(store: &mut impl Store, now_ms: u64) -> Result<Tally, StoreError> {
     each_minute(store, StatsKind::Total, (0, 0), &mut add)?;
     each_minute(store, StatsKind::Open, (0, STATS_LAST_MINUTE), &mut add)?;
     Ok(total)
+}
+
+/// What the deployment and its apps counted: these now, and all others when they were last among these. So no count of
+/// it falls when an app ends, does not answer, or is no longer configured. And how many of these are not in it, because
+/// no more can be kept.
+pub fn sum(store: &mut impl Store, apps: Vec<(AppId, Tally)>, now_ms: u64) -> Result<(Tally, usize), StoreError> {
+    let mut sum = total(store, now_ms)?;
+    let counted = apps.into_iter().filter(|(_, tally)| !tally.is_empty());
+    let mut fresh: BTreeMap<String, Tally> = counted.map(|(app, tally)| (app.as_str().to_owned(), tally)).collect();
+    let (mut kept, mut known) = (0, Vec::new());
+    each_row(store, StatsKind::App, (0, 0), |_, app, tally| {
+        kept += 1;
+        sum.add_after(&tally);
+        known.extend(fresh.remove_entry(app).map(|(app, fresh)| (app, fresh.since(&tally), tally)));
+    })?;
+    let room = METRICS_APPS_KEPT_MAX.saturating_sub(kept);
+    let left_out = fresh.len().saturating_sub(room);
+    known.extend(fresh.into_iter().take(room).map(|(app, fresh)| (app, fresh, Tally::default())));
+    for (app, more, mut tally) in known {
+        sum.add_beside(&more);
+        if !more.is_empty() {
+            tally.add_after(&more);
+            (tally.connections, tally.channels) = Default::default();
+            store.put_stats(StatsKind::App, 0, &app, 0, &tally)?;
+        }
+    }
+    Ok((sum, left_out))
 }
 
 /// A busy object reports once a minute.

@@ -120,6 +120,8 @@ pub enum StatsKind {
     Total,
     /// A minute that a test suite made up.
     Fixture,
+    /// What an app had counted when it was last asked; the deployment's object has these, with the app as reporter.
+    App,
 }
 
 #[derive(Clone, Debug, Default)]

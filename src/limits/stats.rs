@@ -67,6 +67,10 @@ pub const STATS_LAST_MINUTE: u64 = 4_223_371_679;
 /// Apps that a scrape of the metrics asks, at once: the platform allows a request 1,000 calls.
 pub const METRICS_APPS_MAX: usize = 500;
 
+/// Apps of which the deployment keeps what they counted, those that ended among them, and that one list of apps names:
+/// rows of 300 bytes, 3 MB, and 200 KB of names.
+pub const METRICS_APPS_KEPT_MAX: usize = 10_000;
+
 /// Points of one report for an analytics service: Cloudflare takes 250 of one request, and twenty numbers in each.
 pub const POINTS_MAX: usize = 200;
 

@@ -44,7 +44,7 @@ fn of_deployment(request: &Request, form: Form, context: &Context<'_>) -> Result
     let query = query(request, now)?;
     let page = StatsPage::new(AppId::deployment(), query, now, request);
     Ok(metrics::survey(form, context, move |configured, made| {
-        metrics::ask_all(configured, made, &AppRequest::Stats(query), form, move |_, missing, answers| {
+        metrics::ask_all(configured, made, &AppRequest::Stats(query), form, move |missing, answers| {
             let (intervals, missing) = summed(&query, missing, answers);
             page.answered(form, &intervals, missing)
         })

@@ -62,6 +62,8 @@ pub enum AppRequest {
     /// This channel is in use, or no longer. That it is not counts only for what it said before: a call that comes
     /// late, and was given up, must not take it off again. Answered by [`AppResponse::Done`].
     ListChannel { channel: ChannelName, active: bool, number: u64 },
+    /// Keep what these apps counted; it is asked of the deployment. Answered by [`AppResponse::Sum`].
+    Sum(Vec<(AppId, Tally)>),
 }
 
 impl AppCall {
@@ -146,6 +148,11 @@ pub enum AppResponse {
     DeadLetters(DeadLetters),
     /// The same as [`AppResponse::Done`], to a report, while somebody looks at the statistics.
     Observed,
+    /// All that the deployment and its apps ever counted, and how many of the apps that were told are not in it.
+    Sum {
+        total: Box<Tally>,
+        left_out: usize,
+    },
 }
 
 /// What became of a report.
@@ -212,12 +219,12 @@ pub enum Noticed {
 /// Each version before lacks the last variants. Before version 5 a ban was another, before version 6 a caller of push,
 /// and before version 7 what is asked of bans: calls with one are refused, to be tried again.
 impl Versioned for AppCall {
-    const VERSION: u8 = 7;
+    const VERSION: u8 = 8;
 
     fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<AppCall, Unreadable> {
-        earlier((2..=6).contains(&version), version, bytes, |call: &AppCall| match &call.request {
+        earlier((2..=7).contains(&version), version, bytes, |call: &AppCall| match &call.request {
             AppRequest::Admin(call) => {
-                matches!(call.act, Act::Bar(_)) || version < 5 && matches!(call.act, Act::Ban(_))
+                version < 7 && matches!(call.act, Act::Bar(_)) || version < 5 && matches!(call.act, Act::Ban(_))
             }
             AppRequest::Push(request) => version < 6 && request.by().is_some(),
             _ => false,
@@ -227,11 +234,11 @@ impl Versioned for AppCall {
 
 /// The same of bans.
 impl Versioned for Answer<AppResponse> {
-    const VERSION: u8 = 5;
+    const VERSION: u8 = 6;
 
     fn read_earlier(version: u8, bytes: &mut &[u8]) -> Result<Answer<AppResponse>, Unreadable> {
-        earlier((1..=4).contains(&version), version, bytes, |answer: &Answer<AppResponse>| match answer {
-            _ if version == 4 => false,
+        earlier((1..=5).contains(&version), version, bytes, |answer: &Answer<AppResponse>| match answer {
+            _ if version >= 4 => false,
             Ok(AppResponse::Watching(watching)) => !watching.bans.is_empty(),
             Ok(AppResponse::Admin(AdminResponse::Bans(bans))) => !bans.is_empty(),
             Ok(AppResponse::Admin(AdminResponse::Barred(ban, _))) => ban.is_some(),
@@ -284,9 +291,9 @@ mod tests {
         let app = AppId::parse("demo").unwrap();
         let call = AppCall { app, request: AppRequest::Revoke(vec![revocation()]) };
         let bytes = pinned::encode(&call);
-        assert_eq!(bytes, b"\x07\x04demo\x04\x01\x06demo.k\x0cclientId:ann\x01\x02");
+        assert_eq!(bytes, b"\x08\x04demo\x04\x01\x06demo.k\x0cclientId:ann\x01\x02");
         assert_eq!(pinned::decode(&bytes), Ok(call.clone()));
-        for version in [b"\x02", b"\x03", b"\x04", b"\x05", b"\x06"] {
+        for version in [b"\x02", b"\x03", b"\x04", b"\x05", b"\x06", b"\x07"] {
             let earlier = [version, &bytes[1..]].concat();
             assert_eq!(pinned::decode(&earlier), Ok(call.clone()), "as the version before wrote it");
         }
@@ -297,10 +304,19 @@ mod tests {
         let app = AppId::parse("demo").unwrap();
         let query = StatsQuery { unit: Unit::Hour, from: 1, to: 2, forwards: true, limit: 3 };
         let call = AppCall { app: app.clone(), request: AppRequest::Stats(query) };
-        assert_eq!(pinned::encode(&call), b"\x07\x04demo\x0b\x01\x01\x02\x01\x03");
+        assert_eq!(pinned::encode(&call), b"\x08\x04demo\x0b\x01\x01\x02\x01\x03");
         let report = Report { minute: 5, revision: 6, tally: Tally::default() };
         let call = AppCall { app, request: AppRequest::Report { reporter: "r".to_owned(), report: report.into() } };
-        assert_eq!(pinned::encode(&call), b"\x07\x04demo\x0a\x01r\x05\x06\0\0\0\0\0\0\0\0\0\0");
+        assert_eq!(pinned::encode(&call), b"\x08\x04demo\x0a\x01r\x05\x06\0\0\0\0\0\0\0\0\0\0");
+    }
+
+    #[test]
+    fn sums_are_pinned() {
+        let counted = vec![(AppId::parse("demo").unwrap(), Tally::default())];
+        let call = AppCall { app: AppId::deployment(), request: AppRequest::Sum(counted) };
+        assert_eq!(pinned::encode(&call), b"\x08\x01*\x14\x01\x04demo\0\0\0\0\0\0\0\0\0\0");
+        let answer: Answer<AppResponse> = Ok(AppResponse::Sum { total: Tally::default().into(), left_out: 3 });
+        assert_eq!(pinned::encode(&answer), b"\x06\0\x0f\0\0\0\0\0\0\0\0\0\0\x03");
     }
 
     #[test]
@@ -321,10 +337,10 @@ mod tests {
     fn a_watch_is_pinned() {
         let watched = Watched { ticket: 3, config: Some("{}".into()), revocations: vec![] };
         let bytes = pinned::encode(&Ok::<_, crate::error::ErrorInfo>(AppResponse::Watched(watched.clone())));
-        assert_eq!(bytes, b"\x05\x00\x05\x03\x01\x02{}\x00");
+        assert_eq!(bytes, b"\x06\x00\x05\x03\x01\x02{}\x00");
         let answer = Ok::<_, crate::error::ErrorInfo>(AppResponse::Watched(watched));
         assert_eq!(pinned::decode(&bytes).as_ref(), Ok(&answer));
-        for version in [b"\x01", b"\x02", b"\x03", b"\x04"] {
+        for version in [b"\x01", b"\x02", b"\x03", b"\x04", b"\x05"] {
             let earlier = [version, &bytes[1..]].concat();
             assert_eq!(pinned::decode(&earlier).as_ref(), Ok(&answer), "as the version before wrote it");
         }
@@ -336,7 +352,7 @@ mod tests {
         let by = PushCaller { is_admin: false, proof: None, client_id: Identity::Named("ann".into()) };
         let of = |request: PushRequest| AppCall { app: app.clone(), request: AppRequest::Push(request.into()) };
         let asked = pinned::encode(&of(PushRequest::Device(by, "d1".into())));
-        assert_eq!(asked, b"\x07\x04demo\x09\x04\x00\x00\x01\x03ann\x02d1");
+        assert_eq!(asked, b"\x08\x04demo\x09\x04\x00\x00\x01\x03ann\x02d1");
         assert_eq!(pinned::decode::<AppCall>(&[&[5], &asked[1..]].concat()), Err(Unreadable::Version(5)));
         let key = of(PushRequest::Key { contact: "mailto:a@example.com".into() });
         let asked = pinned::encode(&key);
@@ -352,7 +368,7 @@ mod tests {
         let act = Act::Bar(Deeds { names: vec!["ann".into(), "ben".into()], deeds: vec![deed] });
         let call = AppCall { app, request: AppRequest::Admin(AdminCall { note: None, act }.into()) };
         let asked = pinned::encode(&call);
-        assert_eq!(asked, b"\x07\x04demo\x0e\x00\x04\x02\x03ann\x03ben\x01\x01\x01c\x01\x00\x01\x01\x02\x00");
+        assert_eq!(asked, b"\x08\x04demo\x0e\x00\x04\x02\x03ann\x03ben\x01\x01\x01c\x01\x00\x01\x01\x02\x00");
         assert_eq!(pinned::decode::<AppCall>(&[&[6], &asked[1..]].concat()), Err(Unreadable::Version(6)));
     }
 
@@ -370,6 +386,6 @@ mod tests {
         let answer = pinned::encode(&answer);
         assert_eq!(pinned::decode::<Answer<AppResponse>>(&[&[3], &answer[1..]].concat()), Err(Unreadable::Version(3)));
         assert!(pinned::decode::<Answer<AppResponse>>(&[&[4], &answer[1..]].concat()).is_ok());
-        assert_eq!(pinned::encode(&Ok::<_, crate::error::ErrorInfo>(AppResponse::Observed)), [5, 0, 14]);
+        assert_eq!(pinned::encode(&Ok::<_, crate::error::ErrorInfo>(AppResponse::Observed)), [6, 0, 14]);
     }
 }

@@ -12,7 +12,7 @@ use crate::model::message::Kind;
 pub struct Survey {
     pub total: Tally,
     pub apps: u64,
-    /// Apps that did not answer, or that there was no room to ask: what they counted is missing.
+    /// Apps that did not answer: of these it has what they counted before.
     pub apps_missing: u64,
 }
 
@@ -60,8 +60,13 @@ impl Text {
 /// Every sample of every family, also those that are zero, so that a rate has a beginning.
 pub fn text(survey: &Survey) -> String {
     let (mut text, total) = (Text(String::with_capacity(8 * 1024)), &survey.total);
-    text.single("apps", "gauge", "Apps that were asked.", survey.apps);
-    text.single("apps_missing", "gauge", "Apps whose counts are missing in this answer.", survey.apps_missing);
+    text.single("apps", "gauge", "Apps that there are.", survey.apps);
+    text.single(
+        "apps_missing",
+        "gauge",
+        "Apps that did not answer: their counts are earlier ones.",
+        survey.apps_missing,
+    );
     let peak = "Most connections at a time in the last minutes, of relays that were busy.";
     text.single("connections_peak", "gauge", peak, total.connections.peak);
     let channels = "Most channels at a time in the last minutes on which something was published.";

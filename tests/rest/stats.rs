@@ -1,14 +1,19 @@
 //! Statistics: what an app is told of itself, and what a deployment is told of all.
 
+use std::rc::Rc;
+
+use courtside::auth::Apps;
 use courtside::error::Code;
-use courtside::limits::{STATS_FIXTURES_KEPT_MAX, STATS_FIXTURES_MAX, STATS_HOURS_KEPT_MINUTES, STATS_MINUTES_KEPT};
+use courtside::limits::{
+    METRICS_APPS_MAX, STATS_FIXTURES_KEPT_MAX, STATS_FIXTURES_MAX, STATS_HOURS_KEPT_MINUTES, STATS_MINUTES_KEPT,
+};
 use courtside::model::name::AppId;
 use courtside::rest::Admin;
 use courtside::rpc::{AppCall, AppRequest};
 use courtside::stats::{Counter, Report, Tally};
 use serde_json::{Value, json};
 
-use crate::world::{Asked, NOW_MS, World, get, post};
+use crate::world::{Asked, NOW_MS, World, delete, get, post};
 
 const MINUTE_MS: u64 = 60_000;
 
@@ -186,11 +191,15 @@ fn statistics_are_made_up_in_a_sandbox_only_and_not_without_end() {
 }
 
 fn report(world: &mut World, reporter: &str, minute: u64, revision: u64, commits: u64) {
+    report_of("demo", world, reporter, minute, revision, commits);
+}
+
+fn report_of(app: &str, world: &mut World, reporter: &str, minute: u64, revision: u64, commits: u64) {
     let mut tally = Tally::default();
     tally.add(Counter::RequestsSucceeded, commits);
     let report = Box::new(Report { minute, revision, tally });
     let request = AppRequest::Report { reporter: reporter.to_owned(), report };
-    world.ask(AppCall { app: AppId::parse("demo").unwrap(), request }).unwrap();
+    world.ask(AppCall { app: AppId::parse(app).unwrap(), request }).unwrap();
 }
 
 fn counted(world: &mut World, query: &[(&str, &str)]) -> Vec<u64> {
@@ -247,7 +256,6 @@ fn metrics(world: &mut World) -> crate::world::Exchanged {
 
 #[test]
 fn metrics_and_statistics_are_of_all_apps_for_the_operator() {
-    const ADMIN: &str = "admin-token-of-this-deployment";
     let mut world = World::new().with_admin_token(ADMIN);
     assert_eq!(world.send(get("/metrics").bearer("another")).code(), Code::BadCredentials.number());
     assert_eq!(world.send(get("/metrics").anonymous()).code(), Code::NoCredentials.number());
@@ -256,19 +264,7 @@ fn metrics_and_statistics_are_of_all_apps_for_the_operator() {
     let made = world.send(admin(post("/apps", "{}")));
     assert_eq!(made.status, 201, "{}", made.json);
     report(&mut world, "a", NOW_MS / MINUTE_MS, 1, 4);
-    let request = AppRequest::Report {
-        reporter: "b".to_owned(),
-        report: Box::new(Report {
-            minute: NOW_MS / MINUTE_MS,
-            revision: 1,
-            tally: {
-                let mut tally = Tally::default();
-                tally.add(Counter::RequestsSucceeded, 5);
-                tally
-            },
-        }),
-    };
-    world.ask(AppCall { app: AppId::parse(made.json["appId"].as_str().unwrap()).unwrap(), request }).unwrap();
+    report_of(made.json["appId"].as_str().unwrap(), &mut world, "b", NOW_MS / MINUTE_MS, 1, 5);
     let reply = world.send(admin(get("/metrics")));
     let text = String::from_utf8(reply.body.clone()).unwrap();
     assert_eq!(reply.header("Content-Type"), Some("text/plain; version=0.0.4; charset=utf-8"));
@@ -284,4 +280,63 @@ fn metrics_and_statistics_are_of_all_apps_for_the_operator() {
     let apps = world.send(admin(get("/apps"))).json;
     let made_at_run_time: Vec<_> = apps.as_array().unwrap().iter().map(|app| &app["madeAtRunTime"]).collect();
     assert_eq!(made_at_run_time, [&json!(false), &json!(true)]);
+}
+
+const ADMIN: &str = "admin-token-of-this-deployment";
+
+/// Of all apps: requests that succeeded, how many apps there are, and how many did not answer.
+fn scrape(world: &mut World) -> [u64; 3] {
+    let reply = world.send(get("/metrics").bearer(ADMIN));
+    assert_eq!(reply.status, 200, "{}", reply.json);
+    let text = String::from_utf8(reply.body).unwrap();
+    let of = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().parse().unwrap();
+    let succeeded = "courtside_requests_total{type=\"other\",outcome=\"succeeded\"}";
+    [of(succeeded), of("courtside_apps "), of("courtside_apps_missing ")]
+}
+
+fn make(world: &mut World) -> String {
+    let made = world.send(post("/apps", "{}").bearer(ADMIN));
+    made.json["appId"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn no_counter_falls_when_an_app_does_not_answer_ends_or_is_no_longer_configured() {
+    let mut world = World::new().with_admin_token(ADMIN);
+    let minute = NOW_MS / MINUTE_MS;
+    let made = make(&mut world);
+    report(&mut world, "a", minute, 1, 4);
+    report_of(&made, &mut world, "b", minute, 1, 5);
+    assert_eq!(scrape(&mut world), [9, 2, 0]);
+    world.silent = Some(AppId::parse(&made).unwrap());
+    report(&mut world, "a", minute, 2, 14);
+    assert_eq!(scrape(&mut world), [19, 2, 1]);
+    world.silent = None;
+    report_of(&made, &mut world, "b", minute, 2, 6);
+    assert_eq!(scrape(&mut world), [20, 2, 0], "it answers again, and counts once");
+    let path = format!("/apps/{made}");
+    assert_eq!(world.send(delete(&path).bearer(ADMIN)).status, 204);
+    assert_eq!(scrape(&mut world), [20, 1, 0]);
+    let configured = std::mem::replace(&mut world.configured, Rc::new(Apps::parse(r#"{"apps":[]}"#, 1).unwrap()));
+    assert_eq!(scrape(&mut world), [20, 0, 0]);
+    world.configured = configured;
+    report(&mut world, "a", minute, 3, 15);
+    assert_eq!(scrape(&mut world), [21, 1, 0], "it is there again");
+}
+
+#[test]
+fn where_there_are_more_apps_than_one_scrape_asks_each_asks_others() {
+    let mut world = World::new().with_admin_token(ADMIN);
+    let mut apps: Vec<String> = (0..=METRICS_APPS_MAX).map(|_| make(&mut world)).collect();
+    apps.sort();
+    apps.dedup();
+    let count = apps.len() as u64;
+    apps.iter().for_each(|app| report_of(app, &mut world, "a", NOW_MS / MINUTE_MS, 1, 1));
+    let mut before = 0;
+    for _ in 0..10 {
+        let [counted, there, missing] = scrape(&mut world);
+        assert_eq!((there, missing), (count + 1, 0));
+        assert!(counted >= before, "{counted} after {before}");
+        before = counted;
+    }
+    assert_eq!(before, count);
 }

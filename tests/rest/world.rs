@@ -64,7 +64,9 @@ pub struct World {
     pub is_app_lost: bool,
     /// For how many objects the deployment has room.
     pub objects: usize,
-    configured: Rc<Apps>,
+    pub configured: Rc<Apps>,
+    /// An app that does not answer.
+    pub silent: Option<AppId>,
     pub router: Router,
     /// What the log says.
     pub log: Vec<String>,
@@ -100,6 +102,7 @@ impl World {
             is_app_lost: false,
             objects: usize::MAX,
             configured: apps,
+            silent: None,
             router: Router::new("router".to_owned()),
             log: Vec::new(),
             app_calls: Vec::new(),
@@ -215,6 +218,9 @@ impl World {
 
     pub fn ask(&mut self, call: AppCall) -> Answer<AppResponse> {
         self.app_calls.push(call.clone());
+        if self.silent.as_ref() == Some(&call.app) {
+            return Err(Code::Internal.into());
+        }
         let settings = Settings { apps: Ok(self.configured.clone()), bounds: Bounds::default() };
         let new = || AppHost::new(settings, AppMemory::default());
         let app = self.apps.entry(call.app.clone()).or_insert_with(new);
