@@ -85,11 +85,11 @@ export function compressAssets(assets, folder, to) {
   for (const asset of new Set(Object.values(assets))) {
     const bytes = fs.readFileSync(path.join(folder, asset.file));
     if (bytes.length < COMPRESSED_MIN_BYTES || !/^(text\/|image\/svg|application\/json)/.test(asset.type)) continue;
-    asset.isCompressed = true;
     for (const [encoding, encode] of Object.entries(encoders)) {
       const file = path.join(to, `${asset.file}.${encoding}`);
       fs.mkdirSync(path.dirname(file), { recursive: true });
       fs.writeFileSync(file, encode(bytes));
     }
+    asset.isCompressed = true;
   }
 }

@@ -35,9 +35,36 @@ export async function openData(data) {
     }
     await pause(LOCK_RETRY_MS);
   }
-  fs.ftruncateSync(lock);
-  fs.writeSync(lock, `${process.pid}\n`);
+  try {
+    fs.ftruncateSync(lock);
+    fs.writeSync(lock, `${process.pid}\n`);
+  } catch (error) {
+    // It is for who reads it: what is on a full disk is served.
+    if (!isFull(error)) throw error;
+  }
   return lock;
+}
+
+/** Whether a write failed since there is no room for it. @param {unknown} error */
+export const isFull = (error) => ['ENOSPC', 'EDQUOT'].includes(String(/** @type {NodeJS.ErrnoException} */ (error).code));
+
+/**
+ * Writes a file anew in the room that it has: also on a full disk, if it was as large. Fails with {@link BadData}.
+ * @param {string} file
+ * @param {string} text
+ */
+export function writeOver(file, text) {
+  try {
+    const descriptor = fs.openSync(file, fs.constants.O_RDWR | fs.constants.O_CREAT, 0o600);
+    try {
+      fs.writeFileSync(descriptor, text);
+      fs.ftruncateSync(descriptor, Buffer.byteLength(text));
+    } finally {
+      fs.closeSync(descriptor);
+    }
+  } catch (error) {
+    throw new BadData(`${file} cannot be written (${/** @type {NodeJS.ErrnoException} */ (error).code})`);
+  }
 }
 
 /**

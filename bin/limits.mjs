@@ -60,6 +60,12 @@ export const LOG_LINES_PER_SECOND = 100;
 /** Files of the page that are shorter are sent as they are: they fit one packet. */
 export const COMPRESSED_MIN_BYTES = 1_000;
 
+/**
+ * Room that is taken for the runtime's configuration before anything else is written: three times what it has. So the
+ * runtime starts again on a disk that has filled up meanwhile.
+ */
+export const CONFIG_BYTES = 65_536;
+
 /** Of the path of a socket, in bytes: macOS allows 103, Linux 107. */
 export const SOCKET_PATH_MAX = 103;
 

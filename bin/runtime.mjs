@@ -34,7 +34,7 @@ export class Runtime {
    * @param {import('./log.mjs').Log} log
    */
   constructor(folder, lock, variables, log) {
-    const file = path.join(folder, 'courtside.capnp');
+    const file = configIn(folder);
     const socket = controlIn(folder);
     fs.rmSync(socket, { force: true });
     // `--import-path /`: a path in the configuration begins at the root of the file system.
@@ -122,6 +122,9 @@ function fieldsIn(message) {
     return undefined;
   }
 }
+
+/** @param {string} folder */
+export const configIn = (folder) => path.join(folder, 'courtside.capnp');
 
 /** @param {string} folder */
 export const controlIn = (folder) => path.join(folder, 'control');

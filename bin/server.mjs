@@ -7,18 +7,18 @@ import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { compressAssets, listAssets } from './assets.mjs';
-import { openData, removeEmpty, setAside } from './data.mjs';
+import { isFull, openData, removeEmpty, setAside, writeOver } from './data.mjs';
 import { Refused } from './control.mjs';
 import { Http2, http2In } from './http2.mjs';
 import { descriptorsOf, roomIn } from './descriptors.mjs';
 import {
-  DESCRIPTORS_FEW, EXIT_MS, LEAVE_STEPS, LOOK_MS, REPORT_MS, RESTART_MAX_MS, RESTART_MIN_MS, SOCKET_PATH_MAX,
+  CONFIG_BYTES, DESCRIPTORS_FEW, EXIT_MS, LEAVE_STEPS, LOOK_MS, REPORT_MS, RESTART_MAX_MS, RESTART_MIN_MS, SOCKET_PATH_MAX,
   STEADY_MS,
 } from './limits.mjs';
 import { secretsOf } from './log.mjs';
 import { memoryOf } from './memory.mjs';
 import { isLoopback, nameOfApps, readApps } from './options.mjs';
-import { Runtime, controlIn } from './runtime.mjs';
+import { Runtime, configIn, controlIn } from './runtime.mjs';
 import { page, runtimeConfig } from './runtime_config.mjs';
 import { checkVariables } from './variables.mjs';
 
@@ -81,8 +81,7 @@ export class Server {
       const removed = removeEmpty(this.#data);
       if (removed > 0) this.#log.say('info', 'files of expired objects removed', { removed });
       this.#folder = this.#makeFolder();
-      fs.mkdirSync(this.#compressed, { recursive: true });
-      compressAssets(this.#assets, page, this.#compressed);
+      this.#compress();
       process.on('exit', this.#onExit);
       this.#http2 = new Http2(this.#mayCall('PUSH_PRIVATE_ADDRESSES'));
       await this.#http2.listen(this.#folder);
@@ -190,17 +189,39 @@ export class Server {
     return path.join(this.#folder, 'page');
   }
 
+  /** As many files of the page as there is room for. */
+  #compress() {
+    try {
+      fs.mkdirSync(this.#compressed, { recursive: true });
+      compressAssets(this.#assets, page, this.#compressed);
+    } catch (error) {
+      if (!isFull(error)) throw error;
+      this.#log.say('warn', 'disk full', { path: this.#compressed, note: 'pages are served without compression' });
+    }
+  }
+
   #makeTemporary() {
     const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'courtside-'));
     this.#temporary.push(folder);
     return folder;
   }
 
-  /** With the data, if the path of a socket may be so long: what a killed process leaves there is used again. */
+  /**
+   * With the data, if the path of a socket may be so long and there is room: what a killed process leaves there is used
+   * again.
+   */
   #makeFolder() {
     const folder = path.join(this.#data, 'run');
     if (controlIn(folder).length > SOCKET_PATH_MAX) return this.#makeTemporary();
-    fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
+    try {
+      fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
+      fs.writeFileSync(configIn(folder), Buffer.alloc(CONFIG_BYTES), { mode: 0o600 });
+    } catch (error) {
+      if (!isFull(error)) throw error;
+      fs.rmSync(folder, { recursive: true, force: true });
+      this.#log.say('warn', 'disk full', { path: folder, note: `what a run needs is in ${os.tmpdir()}` });
+      return this.#makeTemporary();
+    }
     this.#temporary.push(folder);
     return folder;
   }
@@ -265,7 +286,7 @@ export class Server {
       assets: this.#assets,
       compressed: this.#compressed,
     });
-    fs.writeFileSync(path.join(this.#folder, 'courtside.capnp'), config, { mode: 0o600 });
+    writeOver(configIn(this.#folder), config);
     this.#runtime = new Runtime(this.#folder, this.#lock, this.#variables, this.#log);
     await this.#runtime.ready().catch((error) => {
       const [, reason] = error.message.match(/^Socket "public": .*?: (.*)$/) ?? [];

@@ -128,14 +128,7 @@ test('a full disk is a coded error to clients and a line in the log, and passes'
   assert.equal((await publish(served, 'persisted:a', 'before')).status, 201);
   const filler = path.join(disk, 'filler');
   fill(filler);
-  let refused;
-  for (let count = 0; count < 50 && !refused; count++) {
-    const { status, body } = await publish(served, 'persisted:a', 'x'.repeat(50_000));
-    if (status !== 201) refused = { status, body };
-  }
-  assert.ok(refused, 'the disk is full');
-  assert.equal(refused.status, 500);
-  assert.ok([50000, 50001, 50003].includes(refused.body.error.code), JSON.stringify(refused.body));
+  await untilRefused(served);
   assert.equal((await fetch(`${served.url}/ready`)).status, 503);
   assert.equal((await fetch(`${served.url}/health`)).status, 200);
   assert.ok(served.lines.some(({ level, message }) => level === 'error' && /is full/i.test(message)), served.log);
@@ -147,6 +140,42 @@ test('a full disk is a coded error to clients and a line in the log, and passes'
   assert.equal(history.items[0].data, 'before');
   assert.equal(history.items.at(-1)?.data, 'after');
 });
+
+test('a server starts on a full disk, and serves what is there', async (t) => {
+  const disk = smallDisk(t, '3m');
+  if (!disk) return t.skip('no file system can be mounted here');
+  const served = new Served(path.join(disk, 'data'));
+  t.after(() => served.end());
+  await served.start();
+  assert.equal((await publish(served, 'persisted:a', 'before')).status, 201);
+  const filler = path.join(disk, 'filler');
+  for (const end of ['kill', 'stop']) {
+    await served[/** @type {'kill' | 'stop'} */ (end)]();
+    fill(filler);
+    const from = served.lines.length;
+    await served.start();
+    await served.heard('disk full', from);
+    const page = await fetch(`${served.url}/`, { headers: { 'accept-encoding': 'gzip' } });
+    assert.equal(page.status, 200);
+    const { items } = await rest(served).channels.get('persisted:a').history({ direction: 'forwards' });
+    assert.equal(items[0].data, 'before', end);
+    await untilRefused(served);
+  }
+  fs.rmSync(filler);
+  while ((await publish(served, 'persisted:a', 'after')).status !== 201);
+});
+
+/** Publishes until there is no room for it. @param {Served} served */
+async function untilRefused(served) {
+  let refused;
+  for (let count = 0; count < 50 && !refused; count++) {
+    const { status, body } = await publish(served, 'persisted:a', 'x'.repeat(50_000));
+    if (status !== 201) refused = { status, body };
+  }
+  assert.ok(refused, 'the disk is full');
+  assert.equal(refused.status, 500);
+  assert.ok([50000, 50001, 50003].includes(refused.body.error.code), JSON.stringify(refused.body));
+}
 
 /** Takes what is left of a disk. @param {string} file */
 function fill(file) {
