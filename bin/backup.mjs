@@ -32,22 +32,40 @@ export async function backup(data, destination, version, tell) {
   for (const [index, file] of all.entries()) {
     tell(index / all.length, () => `${index} of ${all.length} objects`);
     const to = path.join(destination, 'objects', file);
-    fs.mkdirSync(path.dirname(to), { recursive: true, mode: 0o700 });
     try {
+      fs.mkdirSync(path.dirname(to), { recursive: true, mode: 0o700 });
       copy(path.join(objects, file), to);
       sync(to);
       count++;
     } catch (error) {
       fs.rmSync(to, { force: true });
+      if (isOfDestination(error)) throw notWritten(destination, error);
       // Objects may go meanwhile.
       if (fs.existsSync(path.join(objects, file))) damaged.push(`${file}: ${/** @type {Error} */ (error).message}`);
     }
   }
   const manifest = { version: VERSION, courtside: version, time: new Date().toISOString(), objects: count, damaged };
   const text = `${JSON.stringify(manifest, null, 2)}\n`;
-  fs.writeFileSync(path.join(destination, MANIFEST), text, { mode: 0o600, flush: true });
+  const file = path.join(destination, MANIFEST);
+  try {
+    fs.writeFileSync(file, text, { mode: 0o600, flush: true });
+  } catch (error) {
+    fs.rmSync(file, { force: true });
+    throw notWritten(destination, error);
+  }
   return manifest;
 }
+
+/** Of SQLite's errors those of who writes, as a copy does at its destination alone: FULL, and four kinds of IOERR. */
+const WRITE_ERRORS = [13, 778, 1034, 1290, 1546];
+
+/** Whether a copy failed by where it goes: what it is of is read by SQLite alone. @param {any} error */
+const isOfDestination = ({ syscall, errcode, message }) =>
+  syscall !== undefined || WRITE_ERRORS.includes(errcode) || message.includes('disk is full');
+
+/** @param {string} destination @param {any} error */
+const notWritten = (destination, { message }) =>
+  new BadData(`${destination} cannot be written (${message}); what is there is not a whole backup`);
 
 /**
  * @param {string} data a data directory that is empty, or that is not there yet

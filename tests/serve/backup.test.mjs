@@ -4,7 +4,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
 import { connected, rest, wholeHistory } from '../worker/clients.mjs';
-import { Served, folder, run } from './served.mjs';
+import { Served, fill, folder, run, smallDisk } from './served.mjs';
 
 const names = ['persisted:a', 'persisted:b', 'persisted:c'];
 
@@ -71,6 +71,22 @@ test('what is restored is for nobody else to read, whatever modes the backup has
   const linked = await run(['restore', '--data', folder(t), copy]);
   assert.equal(linked.code, 1);
   assert.match(linked.output, /\.sqlite is no file and no directory/);
+});
+
+test('a destination that is full is named, and holds no backup that counts as whole', async (t) => {
+  const served = await Served.start(t);
+  await rest(served).channels.get('persisted:a').publish('a', 'x'.repeat(60_000));
+  const disk = smallDisk(t, '1m');
+  if (!disk) return t.skip('no file system can be mounted here');
+  fill(path.join(disk, 'filler'), 64);
+  const copy = path.join(disk, 'copy');
+  const { code, output } = await run(['backup', '--data', served.data, copy]);
+  assert.equal(code, 1, output);
+  assert.match(output, /copy cannot be written \(.*full.*\); what is there is not a whole backup/);
+  assert.doesNotMatch(output, /copied|could not be read/);
+  assert.ok(!fs.existsSync(path.join(copy, 'manifest.json')));
+  const back = await run(['restore', '--data', folder(t), copy]);
+  assert.match(back.output, /is not a whole backup/);
 });
 
 test('what would overwrite or is not whole is refused, and what is damaged is named', async (t) => {

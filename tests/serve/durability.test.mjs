@@ -10,7 +10,7 @@ import { connected, demoKey, rest } from '../worker/clients.mjs';
 import { RawClient, action } from '../worker/raw_client.mjs';
 import { fast, reactionStorm, report as reportStorm } from '../worker/storms.mjs';
 import { report, torture } from '../worker/torture.mjs';
-import { Served, folder, run } from './served.mjs';
+import { Served, fill, folder, run, smallDisk } from './served.mjs';
 import { Tortured } from './torture.mjs';
 
 test('no kill loses or repeats an acknowledged message, and members stay', async (t) => {
@@ -99,18 +99,6 @@ test('files of objects that gave their storage back are removed at the next star
   assert.deepEqual(history.items.map(({ data }) => data), ['kept']);
 });
 
-/** A file system of its own, of this size. @param {import('node:test').TestContext} t @param {string} size */
-function smallDisk(t, size) {
-  const point = fs.mkdtempSync(path.join(os.tmpdir(), 'courtside-disk-'));
-  const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'tmpfs', point]).status === 0;
-  t.after(() => {
-    // It goes when the last process is gone that uses it.
-    if (mounted) spawnSync('umount', ['-l', point]);
-    fs.rmdirSync(point);
-  });
-  return mounted ? point : undefined;
-}
-
 /** @param {Served} served @param {string} channel @param {string} data */
 async function publish(served, channel, data) {
   const response = await fetch(`${served.url}/channels/${channel}/messages?key=${demoKey}`, {
@@ -175,17 +163,6 @@ async function untilRefused(served) {
   assert.ok(refused, 'the disk is full');
   assert.equal(refused.status, 500);
   assert.ok([50000, 50001, 50003].includes(refused.body.error.code), JSON.stringify(refused.body));
-}
-
-/** Takes what is left of a disk. @param {string} file */
-function fill(file) {
-  const piece = Buffer.alloc(4_096);
-  const descriptor = fs.openSync(file, 'w');
-  try {
-    for (;;) fs.writeSync(descriptor, piece);
-  } catch {
-    fs.closeSync(descriptor);
-  }
 }
 
 test('a damaged file is a coded error on its channel, and the others go on', async (t) => {

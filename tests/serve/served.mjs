@@ -1,5 +1,5 @@
 /** `courtside serve` as a process of its own, for tests: started, heard, signalled, and ended as a power cut would. */
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import net from 'node:net';
@@ -21,6 +21,30 @@ export function folder(scope) {
   const made = fs.mkdtempSync(path.join(os.tmpdir(), 'courtside-test-'));
   scope.after(() => fs.rmSync(made, { recursive: true, force: true, maxRetries: 10 }));
   return made;
+}
+
+/** A file system of its own, of this size. @param {{ after: (end: () => void) => void }} t @param {string} size */
+export function smallDisk(t, size) {
+  const point = fs.mkdtempSync(path.join(os.tmpdir(), 'courtside-disk-'));
+  const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'tmpfs', point]).status === 0;
+  t.after(() => {
+    // It goes when the last process is gone that uses it.
+    if (mounted) spawnSync('umount', ['-l', point]);
+    fs.rmdirSync(point);
+  });
+  return mounted ? point : undefined;
+}
+
+/** Takes what is left of a disk, but for so many KB. @param {string} file @param {number} [left] */
+export function fill(file, left = 0) {
+  const piece = Buffer.alloc(4_096);
+  const descriptor = fs.openSync(file, 'w');
+  try {
+    for (;;) fs.writeSync(descriptor, piece);
+  } catch {
+    fs.ftruncateSync(descriptor, fs.fstatSync(descriptor).size - left * 1_024);
+    fs.closeSync(descriptor);
+  }
 }
 
 /** Makes a certificate of localhost, which vouches for itself, and its key. @param {string} where a directory */
