@@ -33,7 +33,7 @@ const suites = [
     ['doc', '--quiet', '--lib', '--no-deps', '--document-private-items', '--target', wasm]),
   await native(),
   // Its files wait more than they work: three at once, at least.
-  await suite('The worker in its runtime', 'node', ['--test', '--test-timeout=600000',
+  await suite('The worker in its runtime', 'node', ['--test', '--test-timeout=600000', '--import', './tests/under_way.mjs',
     `--test-concurrency=${Math.max(3, os.availableParallelism())}`,
     '--test-reporter=spec', '--test-reporter-destination=stdout',
     '--test-reporter=tap', `--test-reporter-destination=${tap}`,

@@ -15,14 +15,14 @@ import { Tortured } from './torture.mjs';
 
 test('no kill loses or repeats an acknowledged message, and members stay', async (t) => {
   const seed = Math.floor(Math.random() * 2 ** 32);
-  t.diagnostic(`seed ${seed}`);
+  console.log(`seed ${seed}`);
   const runtime = await Tortured.start(t, { environment: fast });
   t.diagnostic(report(await torture({ kills: 10, seed, runtime })));
 });
 
 test('no kill makes a count of reactions wrong', async (t) => {
   const seed = Math.floor(Math.random() * 2 ** 32);
-  t.diagnostic(`seed ${seed}`);
+  console.log(`seed ${seed}`);
   const runtime = await Tortured.start(t, { environment: fast });
   t.diagnostic(reportStorm('reactions', await reactionStorm({ kills: 6, reactions: 2_000, seed, runtime })));
 });

@@ -15,7 +15,7 @@ import { randomFrom } from './trials.mjs';
 
 /** @typedef {keyof typeof weathers} Weather */
 /**
- * `strikes` are evictions or kills; `failures` is what node says of them.
+ * `strikes` are evictions or kills; `failures` is what node says of them, and of tests that were under way for long.
  * @typedef {{
  *   files: number, passed: number, failed: number, skipped: string[], strikes: number, seconds: number,
  *   failures: string
@@ -80,7 +80,7 @@ export async function strike(weather, files, seed) {
   // A test that runs tests is taken for a part of itself, unless it hides that it is one.
   const { NODE_TEST_CONTEXT: _, ...env } = process.env;
   const child = spawn(process.execPath, [
-    '--test', '--test-timeout=400000', `--test-concurrency=${Math.max(3, os.availableParallelism())}`,
+    '--test', '--test-timeout=400000', '--import', path.resolve(folder, '../under_way.mjs'), `--test-concurrency=${Math.max(3, os.availableParallelism())}`,
     '--test-reporter=tap', `--test-reporter-destination=${tap}`, '--test-reporter=spec', '--test-reporter-destination=stdout',
     ...files.map((file) => path.join(folder, file)),
   ], { env: { ...env, [weathers[weather].seed]: `${seed}`, [weathers[weather].notes]: notes }, stdio: ['ignore', 'pipe', 'ignore'] });
@@ -91,6 +91,7 @@ export async function strike(weather, files, seed) {
   const noted = fs.readFileSync(notes, 'utf8').split('\n');
   const last = (/** @type {string} */ what) => Number(report.match(new RegExp(`.*^# ${what} (\\d+)$`, 'ms'))?.[1] ?? 0);
   const [, failures = ''] = output.split('failing tests:');
+  const long = output.match(/^under way for .*$/gm) ?? [];
   const figures = {
     files: files.length,
     passed: last('pass'),
@@ -101,7 +102,7 @@ export async function strike(weather, files, seed) {
     ],
     strikes: noted.reduce((sum, line) => sum + (Number(line) || 0), 0),
     seconds: (performance.now() - began) / 1_000,
-    failures,
+    failures: failures && [...long, failures].join('\n'),
   };
   fs.rmSync(kept, { recursive: true });
   return figures;

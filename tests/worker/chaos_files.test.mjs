@@ -14,12 +14,14 @@ const MOST = /^(annotations|auth|chat|continuity|deltas|filters|last_message|mes
 for (const [weather, what] of weathers) {
   test(`tests hold while ${what}`, async (t) => {
     const seed = Math.floor(Math.random() * 2 ** 32);
-    t.diagnostic(`seed ${seed}`);
+    // At once: of a test that hangs no diagnostic is told.
+    console.log(`files in chaos, ${weather}: seed ${seed}`);
     const files = filesWithSdk(weather).filter((file) => weather === 'evictions' || MOST.test(file));
     const figures = await strikeFor(weather, { files, seconds, seed, say: (text) => t.diagnostic(text) });
     t.diagnostic(report(weather, figures));
     for (const skipped of figures.skipped) t.diagnostic(`skipped: ${skipped}`);
-    assert.equal(figures.failed, 0, figures.failures);
+    const again = `npx node tests/worker/chaos_files.mjs ${seed} FILE ${weather}`;
+    assert.equal(figures.failed, 0, `${again}\n${figures.failures}`);
     assert.ok(figures.strikes > 0, 'something happened');
   });
 }

@@ -4,6 +4,6 @@ import { report, torture } from './torture.mjs';
 
 test('no kill loses or repeats an acknowledged message', async (t) => {
   const seed = Math.floor(Math.random() * 2 ** 32);
-  t.diagnostic(`seed ${seed}`);
+  console.log(`seed ${seed}`);
   t.diagnostic(report(await torture({ kills: 20, seed })));
 });
