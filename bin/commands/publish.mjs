@@ -75,14 +75,16 @@ async function* batches(most) {
   let rest = '';
   for await (const chunk of process.stdin.setEncoding('utf8')) {
     const lines = `${rest}${chunk}`.split('\n');
-    rest = checked(lines.pop() ?? '');
-    yield* parts(lines.map((line) => checked(line.replace(/\r$/, ''))), most);
+    rest = lines.pop() ?? '';
+    checked(rest);
+    yield* parts(lines.map(checked), most);
   }
-  if (rest !== '') yield [rest];
+  if (rest !== '') yield [checked(rest)];
 }
 
-/** @param {string} line */
-function checked(line) {
+/** A line without the rest of its end. Fails when no message has room for it. @param {string} ended */
+function checked(ended) {
+  const line = ended.replace(/\r$/, '');
   if (Buffer.byteLength(line) <= LINE_MAX_BYTES) return line;
   throw new Error(`a line has more than ${LINE_MAX_BYTES} bytes, and so does not fit a message`);
 }

@@ -189,7 +189,7 @@ test('lines of standard input are messages in their order, and again are none', 
   const few = 'a\nb\nc\n';
   const serials = (await done(['publish', 'few', '-', '--id', 'mine'], few)).lines;
   assert.deepEqual((await done(['publish', 'few', '-', '--id', 'mine'], few)).lines, serials);
-  await done(['publish', 'windows', '-'], 'a\r\nb');
+  await done(['publish', 'windows', '-'], 'a\r\nb\r');
   const heard = await done(['tail', 'windows', '--rewind', '2', '--count', '2']);
   assert.deepEqual(heard.lines.map((line) => line.split('\t')[4]), ['a', 'b']);
   const large = `${'x'.repeat(40_000)}\n`.repeat(4);
