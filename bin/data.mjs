@@ -1,9 +1,10 @@
 /** The data directory: there is one process that uses it, and nobody else on the machine reads it. */
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { LOCK_MS, LOCK_RETRY_MS } from './limits.mjs';
+import { LOCK_MS, LOCK_RETRY_MS, TEMPORARY_YOUNG_MS } from './limits.mjs';
 
 /** What is wrong with the data directory, for the person who named it. */
 export class BadData extends Error {}
@@ -89,6 +90,31 @@ function isLocked(lock) {
   if (!error) return status === 0;
   const owner = Number(fs.readFileSync(lock, 'utf8'));
   return !(owner > 0) || owner === process.pid || !isAlive(owner);
+}
+
+/**
+ * A data directory that goes with this process. Those that were left by processes which were killed go now: nobody
+ * holds their lock.
+ * @param {string} [what]
+ */
+export function temporaryData(what = '') {
+  const all = os.tmpdir();
+  for (const name of fs.readdirSync(all)) if (/^courtside-(check-)?\w{6}$/.test(name)) removeLeft(path.join(all, name));
+  return fs.mkdtempSync(path.join(all, `courtside-${what}`));
+}
+
+/** @param {string} folder */
+function removeLeft(folder) {
+  try {
+    const { uid, mtimeMs } = fs.lstatSync(folder);
+    // One that was just made may have no lock yet.
+    if (uid !== process.getuid?.() || Date.now() - mtimeMs < TEMPORARY_YOUNG_MS) return;
+    const lock = fs.openSync(path.join(folder, 'lock'), 'r+');
+    if (isLocked(lock)) fs.rmSync(folder, { recursive: true });
+    fs.closeSync(lock);
+  } catch {
+    // It has no lock, or has gone meanwhile.
+  }
 }
 
 /** The file of an object, by its id. */

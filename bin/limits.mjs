@@ -47,6 +47,9 @@ export const STEADY_MS = 30_000;
 export const LOCK_MS = 3_000;
 export const LOCK_RETRY_MS = 50;
 
+/** So long after it was made, a temporary directory whose lock nobody holds is one that was left. */
+export const TEMPORARY_YOUNG_MS = 60_000;
+
 /** Of one line that the runtime prints. */
 export const LOG_LINE_MAX = 4_000;
 

@@ -7,7 +7,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { compressAssets, listAssets } from './assets.mjs';
-import { isFull, openData, removeEmpty, setAside, writeOver } from './data.mjs';
+import { isFull, openData, removeEmpty, setAside, temporaryData, writeOver } from './data.mjs';
 import { Refused } from './control.mjs';
 import { Http2, http2In } from './http2.mjs';
 import { descriptorsOf, roomIn } from './descriptors.mjs';
@@ -63,14 +63,19 @@ export class Server {
   #stopping;
   #stopped = new AbortController();
   #hastened = new AbortController();
-  #onExit = () => this.#runtime?.kill();
+  #onExit = () => {
+    this.#runtime?.kill();
+    this.#clear();
+  };
 
   /** @param {import('./options.mjs').Settings} settings @param {import('./log.mjs').Log} log */
   constructor(settings, log) {
     this.#settings = settings;
     this.#log = log;
     this.#port = settings.port;
-    this.#data = settings.ephemeral ? this.#makeTemporary() : path.resolve(settings.data);
+    if (settings.ephemeral) this.#temporary.push(temporaryData());
+    [this.#data = path.resolve(settings.data)] = this.#temporary;
+    process.on('exit', this.#onExit);
   }
 
   /** Starts, and resolves when it serves. Fails when it cannot, and leaves nothing behind. */
@@ -82,7 +87,6 @@ export class Server {
       if (removed > 0) this.#log.say('info', 'files of expired objects removed', { removed });
       this.#folder = this.#makeFolder();
       this.#compress();
-      process.on('exit', this.#onExit);
       this.#http2 = new Http2(this.#mayCall('PUSH_PRIVATE_ADDRESSES'));
       await this.#http2.listen(this.#folder);
       await this.#run();
@@ -377,7 +381,12 @@ export class Server {
     if (this.#serves) this.#log.say('info', 'stopped');
     process.off('exit', this.#onExit);
     if (this.#lock >= 0) fs.closeSync(this.#lock);
-    for (const folder of this.#temporary) fs.rmSync(folder, { recursive: true, force: true });
+    this.#clear();
+  }
+
+  /** Also while a runtime that was just killed still writes. */
+  #clear() {
+    for (const folder of this.#temporary) fs.rmSync(folder, { recursive: true, force: true, maxRetries: 10 });
   }
 
   /**

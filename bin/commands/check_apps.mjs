@@ -3,8 +3,8 @@
  * the environment, by which it refuses some.
  */
 import fs from 'node:fs';
-import os from 'node:os';
-import path from 'node:path';
+import { constants } from 'node:os';
+import { temporaryData } from '../data.mjs';
 import { Log } from '../log.mjs';
 import { readApps, readObject } from '../options.mjs';
 import { BadOption, flag, option } from '../readers.mjs';
@@ -45,10 +45,16 @@ A server that is told to read such a file again keeps the apps that it has.`,
 /** What a server says of them, if it would not serve them. @param {string} apps */
 async function refusal(apps) {
   const { Server } = await import('../server.mjs');
-  const data = fs.mkdtempSync(path.join(os.tmpdir(), 'courtside-check-'));
+  const data = temporaryData('check-');
+  const clear = () => fs.rmSync(data, { recursive: true, force: true, maxRetries: 10 });
   const silent = new Log('error', () => {});
   // Not ephemeral: what is served from there may have short secrets.
   const server = new Server(readObject({ apps, data, port: 0, drain: 0, logLevel: 'error' }), silent);
+  // Behind what the server does then, which ends the runtime.
+  process.on('exit', clear);
+  for (const signal of /** @type {const} */ (['SIGTERM', 'SIGINT', 'SIGHUP'])) {
+    process.on(signal, () => process.exit(128 + constants.signals[signal]));
+  }
   try {
     await server.start();
     return undefined;
@@ -56,7 +62,7 @@ async function refusal(apps) {
     return /** @type {Error} */ (error).message.replace(/^the JSON of the apps: /, '');
   } finally {
     await server.stop();
-    fs.rmSync(data, { recursive: true, force: true });
+    clear();
   }
 }
 
