@@ -36,6 +36,9 @@ export const HTTP2_BODY_MAX = 64 * 1024;
 export const HTTP2_SESSIONS_MAX = 20;
 export const HTTP2_IDLE_MS = 30 * 60 * 1_000;
 
+/** How many may wait for a runtime; the system allows 4,096 on Linux (net.core.somaxconn), and others try again. */
+export const BACKLOG = 65_535;
+
 /** Between two starts of a runtime that ends by itself: twice as long each time, from the first to the last. */
 export const RESTART_MIN_MS = 100;
 export const RESTART_MAX_MS = 10_000;

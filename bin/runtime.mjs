@@ -8,6 +8,7 @@ import readline from 'node:readline';
 import workerd from 'workerd';
 import { Control } from './control.mjs';
 import { START_MS } from './limits.mjs';
+import { publicSocket } from './runtime_config.mjs';
 
 /** The runtime ends with the process that started it, where the kernel can see to that. */
 const prefix = process.platform === 'linux' && !spawnSync('setpriv', ['--version']).error
@@ -20,28 +21,36 @@ const authorities = Object.fromEntries(['SSL_CERT_FILE', 'SSL_CERT_DIR'].flatMap
   return set ? [[name, set]] : [];
 }));
 
+/** Descriptors of the runtime: three that every process has, that of its reports, the lock, and these. */
+const FIRST_SOCKET = 5;
+
 export class Runtime {
   /** Where it listens. */
   port = 0;
   /** What it printed last: why it ended, if it did before it listened. */
   #last = '';
+  #names;
   #child;
 
   /**
    * @param {string} folder where its configuration is
    * @param {number} lock the descriptor that holds the lock of the data: the runtime has it open, too
+   * @param {number[]} sockets the descriptors that it listens on; without any it opens its own
    * @param {Record<string, string>} variables
    * @param {import('./log.mjs').Log} log
    */
-  constructor(folder, lock, variables, log) {
+  constructor(folder, lock, sockets, variables, log) {
     const file = configIn(folder);
     const socket = controlIn(folder);
     fs.rmSync(socket, { force: true });
     // `--import-path /`: a path in the configuration begins at the root of the file system.
+    const inherited = sockets.flatMap((_, index) => ['--socket-fd', `${publicSocket(index)}=${FIRST_SOCKET + index}`]);
     const [command, ...args] = [...prefix, workerd.default,
-      'serve', '--experimental', '--import-path', '/', '--control-fd', '3', file];
+      'serve', '--experimental', '--import-path', '/', '--control-fd', '3', ...inherited, file];
     // A group of its own: Ctrl-C is for its supervisor, which ends it in order.
-    const stdio = /** @type {import('node:child_process').StdioOptions} */ (['ignore', 'pipe', 'pipe', 'pipe', lock]);
+    const stdio = /** @type {import('node:child_process').StdioOptions} */ (
+      ['ignore', 'pipe', 'pipe', 'pipe', lock, ...sockets]);
+    this.#names = ['control', ...(sockets.length > 0 ? sockets : [0]).map((_, index) => publicSocket(index))];
     this.#child = spawn(command, args, { detached: true, stdio, env: { ...authorities, ...variables } });
     this.control = new Control(socket);
     this.ended = this.#end();
@@ -59,11 +68,11 @@ export class Runtime {
     const input = /** @type {import('node:stream').Readable} */ (this.#child.stdio[3]);
     const reports = readline.createInterface({ input });
     const listens = new Promise((/** @type {(value?: unknown) => void} */ resolve) => {
-      const waiting = new Set(['public', 'control']);
+      const waiting = new Set(this.#names);
       reports.on('line', (line) => {
         const { event, socket, port } = JSON.parse(line);
         if (event !== 'listen') return;
-        if (socket === 'public') this.port = port;
+        if (socket === publicSocket(0)) this.port = port;
         waiting.delete(socket);
         if (waiting.size === 0) resolve();
       });

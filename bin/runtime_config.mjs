@@ -16,15 +16,15 @@ export const page = path.join(root, 'www');
 const classes = { CHANNEL: 'Channel', RELAY: 'Relay', APP: 'App', PROBE: 'Probe' };
 
 /**
- * @param {{ host: string, port: number, data: string, control: string, http2: string, tlsCert?: string,
+ * @param {{ host: string, port: number, sockets: number, data: string, control: string, http2: string, tlsCert?: string,
  *   tlsKey?: string, trustProxy: boolean, privatePush: boolean, privateReceivers: boolean,
  *   variables: string[], assets: Record<string, import('./assets.mjs').Asset>, compressed: string }} options
- *   `control` and `http2` are the paths of sockets; `privatePush` says whether push services may be at private
+ *   `sockets` is how many there are for clients; `control` and `http2` are the paths of sockets; `privatePush` says whether push services may be at private
  *   addresses, and `privateReceivers` whether receivers of webhooks may; `variables` are names in the runtime's
  *   environment; `compressed` is the directory of the assets that are
  */
 export function runtimeConfig({
-  host, port, data, control, http2, tlsCert, tlsKey, trustProxy, privatePush, privateReceivers, variables,
+  host, port, sockets, data, control, http2, tlsCert, tlsKey, trustProxy, privatePush, privateReceivers, variables,
   assets, compressed,
 }) {
   const http = trustProxy ? '(forwardedProtoHeader = "X-Forwarded-Proto")' : '()';
@@ -77,13 +77,17 @@ ${entries.map(([, name]) => namespace(name)).join('\n')}
     (name = "compressed", disk = (path = ${text(compressed)})),
   ],
   sockets = [
-    (name = "public", address = ${text(address)}, ${listens}, service = "courtside"),
+${Array.from({ length: sockets }, (_, index) =>
+    `    (name = "${publicSocket(index)}", address = ${text(address)}, ${listens}, service = "courtside"),`).join('\n')}
     (name = "control", address = ${text(`unix:${control}`)}, http = (),
       service = (name = "courtside", entrypoint = "Control")),
   ],
 );
 `;
 }
+
+/** The name of a socket for clients. @param {number} index */
+export const publicSocket = (index) => `public-${index}`;
 
 /** What wrangler.toml says, so that the worker behaves alike here and there. */
 function compatibilityDate() {

@@ -15,6 +15,7 @@ import {
   CONFIG_BYTES, DESCRIPTORS_FEW, EXIT_MS, LEAVE_STEPS, LOOK_MS, REPORT_MS, RESTART_MAX_MS, RESTART_MIN_MS, SOCKET_PATH_MAX,
   STEADY_MS,
 } from './limits.mjs';
+import { Listening } from './listening.mjs';
 import { secretsOf } from './log.mjs';
 import { memoryOf } from './memory.mjs';
 import { isLoopback, nameOfApps, readApps } from './options.mjs';
@@ -42,6 +43,8 @@ export class Server {
   /** Directories that go with this process. @type {string[]} */
   #temporary = [];
   #lock = -1;
+  /** @type {Listening | undefined} */
+  #listening;
   /** @type {Http2 | undefined} */
   #http2;
   /** The environment of the runtime: all that it is told. @type {Record<string, string>} */
@@ -89,6 +92,7 @@ export class Server {
       this.#compress();
       this.#http2 = new Http2(this.#mayCall('PUSH_PRIVATE_ADDRESSES'));
       await this.#http2.listen(this.#folder);
+      this.#listening = await Listening.open({ host: this.#settings.host, port: this.#port });
       await this.#run();
       await this.#current.control.checkApps().catch((error) => { throw this.#named(error); });
     } catch (error) {
@@ -278,9 +282,11 @@ export class Server {
   }
 
   async #begin() {
+    const sockets = this.#listening?.descriptors ?? [];
     const config = runtimeConfig({
       ...this.#settings,
       port: this.#port,
+      sockets: sockets.length || 1,
       data: this.#data,
       control: controlIn(this.#folder),
       http2: http2In(this.#folder),
@@ -291,9 +297,9 @@ export class Server {
       compressed: this.#compressed,
     });
     writeOver(configIn(this.#folder), config);
-    this.#runtime = new Runtime(this.#folder, this.#lock, this.#variables, this.#log);
+    this.#runtime = new Runtime(this.#folder, this.#lock, sockets, this.#variables, this.#log);
     await this.#runtime.ready().catch((error) => {
-      const [, reason] = error.message.match(/^Socket "public": .*?: (.*)$/) ?? [];
+      const [, reason] = error.message.match(/^Socket "public-0": .*?: (.*)$/) ?? [];
       const { host } = this.#settings;
       throw reason ? new Error(`--host ${host} and --port ${this.#port} cannot be had: ${reason}`) : error;
     });
@@ -377,6 +383,7 @@ export class Server {
       await this.#current.control.report(REPORT_MS).catch(notCounted);
     }
     await this.#runtime?.stop(EXIT_MS);
+    await this.#listening?.close();
     this.#http2?.stop();
     if (this.#serves) this.#log.say('info', 'stopped');
     process.off('exit', this.#onExit);

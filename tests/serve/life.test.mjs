@@ -1,5 +1,7 @@
 /** What becomes of clients when the runtime crashes, the server is stopped, and its apps change. */
 import assert from 'node:assert/strict';
+import { ADDRCONFIG } from 'node:dns';
+import dns from 'node:dns/promises';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import http from 'node:http';
@@ -32,6 +34,41 @@ test('a runtime that crashes is started again, and clients resume', async (t) =>
   }
   assert.deepEqual(inbox.data, ['0', '1', '2']);
   assert.equal(client.connection.id, id, 'resumed');
+});
+
+test('whoever comes while there is no runtime waits for the next: the SDK is back at its first try, and no member has left', async (t) => {
+  const served = await Served.start(t);
+  const [member, watcher] = [await connected(t, served, { clientId: 'member' }), await connected(t, served)];
+  /** @type {string[]} */
+  const seen = [];
+  const presence = watcher.channels.get('crash').presence;
+  await presence.subscribe((/** @type {import('ably').PresenceMessage} */ { action, clientId }) => seen.push(`${action} ${clientId}`));
+  await member.channels.get('crash').presence.enter();
+  await presence.get({ waitForSync: true });
+  /** @type {string[]} */
+  const states = [];
+  const { id } = member.connection;
+  member.connection.on(({ current }) => states.push(current));
+  const back = [member, watcher].map(({ connection }) => new Promise((resolve) => connection.once('disconnected', () => connection.once('connected', resolve))));
+  const ended = served.heard('the runtime ended');
+  process.kill(served.runtimePid, 'SIGKILL');
+  await ended;
+  assert.equal((await fetch(`${served.url}/health`)).status, 200, 'its port is open');
+  await Promise.all(back);
+  assert.deepEqual(states, ['disconnected', 'connecting', 'connected']);
+  assert.equal(member.connection.id, id, 'resumed');
+  await member.channels.get('crash').presence.update('still here');
+  while (!seen.includes('update member')) await new Promise((resolve) => void presence.subscribe('update', resolve));
+  assert.deepEqual(seen.filter((each) => each !== 'update member'), ['enter member']);
+});
+
+test('all addresses of a name are listened on', async (t) => {
+  const addresses = await dns.lookup('localhost', { all: true, hints: ADDRCONFIG });
+  const served = await Served.start(t, { args: ['--host', 'localhost'] });
+  for (const { address, family } of addresses) {
+    const host = family === 6 ? `[${address}]` : address;
+    assert.equal((await fetch(`http://${host}:${served.port}/health`)).status, 200, host);
+  }
 });
 
 test('SIGTERM tells every connection to come back, in steps, lets nobody in, and ends with status 0', async (t) => {

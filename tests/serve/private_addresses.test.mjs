@@ -31,11 +31,11 @@ async function started(t, receiver, allowed) {
   const lock = await openData(data);
   t.after(() => fs.closeSync(lock));
   const config = runtimeConfig({
-    host: '127.0.0.1', port: 0, data, control: controlIn(data), http2: http2In(data), trustProxy: false, ...allowed,
+    host: '127.0.0.1', port: 0, sockets: 1, data, control: controlIn(data), http2: http2In(data), trustProxy: false, ...allowed,
     variables: Object.keys(variables), assets: {}, compressed: data,
   });
   fs.writeFileSync(path.join(data, 'courtside.capnp'), config);
-  const runtime = new Runtime(data, lock, variables, new Log('error', () => {}));
+  const runtime = new Runtime(data, lock, [], variables, new Log('error', () => {}));
   t.after(() => (runtime.kill(), runtime.ended));
   await runtime.ready();
   return `http://127.0.0.1:${runtime.port}`;

@@ -179,7 +179,7 @@ test('a port that is taken is refused, by its option', async (t) => {
   const { port } = /** @type {net.AddressInfo} */ (other.address());
   const { code, output } = await run(['serve', '--data', path.join(folder(t), 'data'), '--port', String(port)]);
   assert.equal(code, 1);
-  assert.match(output, new RegExp(`courtside: --host 127.0.0.1 and --port ${port} cannot be had: Address already in use`));
+  assert.match(output, new RegExp(`courtside: --host 127.0.0.1 and --port ${port} cannot be had: address already in use`));
 });
 
 test('a data directory that cannot be written is refused', async (t) => {
