@@ -54,6 +54,15 @@ export class Control {
     return Number(await this.#ask('POST', '/leave', String(oneIn), timeout));
   }
 
+  /**
+   * Sends all connections away, and then has objects report what they counted. Says how many objects were told to.
+   * @param {() => Promise<void>} before is waited for before that: the runtime has this request already, and need take
+   *   no other
+   */
+  async handOn(before) {
+    return Number(await this.#ask('POST', '/hand-on', null, CONTROL_MS, before));
+  }
+
   /** Has objects report what they counted since they last did. Resolves once it is stored. @param {number} timeout */
   async report(timeout) {
     await this.#ask('POST', '/report', undefined, timeout);
@@ -62,9 +71,9 @@ export class Control {
   /**
    * @param {string} method
    * @param {string} path
-   * @param {string} [body]
+   * @param {string | null} [body] `null`: none, and the request ends after `answered`
    * @param {number} [timeout] until it begins to answer
-   * @param {() => void} [answered] is called when it begins to
+   * @param {() => void | Promise<void>} [answered] is called when it begins to
    * @returns {Promise<string>}
    */
   #ask(method, path, body, timeout = CONTROL_MS, answered = () => {}) {
@@ -73,7 +82,8 @@ export class Control {
       const options = { socketPath, method, path, timeout, headers: { host: 'courtside' } };
       const request = http.request(options, (response) => {
         let text = '';
-        if (response.statusCode === 200) answered();
+        const met = response.statusCode === 200 ? answered() : undefined;
+        if (body === null) void Promise.resolve(met).then(() => request.end());
         request.setTimeout(0);
         response.setEncoding('utf8').on('data', (chunk) => { text += chunk; }).on('error', reject).on('end', () => {
           if (response.statusCode === 200) resolve(text);
@@ -81,7 +91,9 @@ export class Control {
         });
       });
       request.on('timeout', () => request.destroy(new Error('the runtime does not answer')));
-      request.on('error', reject).end(body);
+      request.on('error', reject);
+      if (body === null) request.flushHeaders();
+      else request.end(body);
     });
   }
 }

@@ -20,6 +20,12 @@ export const REPORT_MS = 1_000;
 export const EXIT_MS = 3_000;
 
 /**
+ * On sockets that outlive the process: for requests in flight, between the last connection that is taken and when all
+ * are sent away. Whoever comes meanwhile waits for the next process, and the `ably` SDK does so for four seconds.
+ */
+export const HAND_ON_MS = 500;
+
+/**
  * From the start of the process until it listens. Half a second is usual; a machine that is busy or swaps takes
  * longer.
  */

@@ -5,6 +5,7 @@
 import tls from 'node:tls';
 import { parseArgs } from 'node:util';
 import { APPS_MAX_BYTES, DRAIN_SECONDS, DRAIN_SECONDS_MAX, MEMORY_MIN_MB } from './limits.mjs';
+import { givenSockets } from './listening.mjs';
 import { levels } from './log.mjs';
 import { usualMemoryMax } from './memory.mjs';
 import {
@@ -27,6 +28,7 @@ export { BadOption, isLoopback };
  * @property {string | undefined} tlsKey
  * @property {boolean} trustProxy
  * @property {number} drain
+ * @property {number[]} [descriptors] of sockets that it was given; `host` is the address of one
  * @property {number} memory
  * @property {import('./log.mjs').Level} logLevel
  */
@@ -86,6 +88,12 @@ export function readOptions(args, environment) {
     else if (set !== undefined && set !== '') settings[key] = read(set, variable(name));
     else if (configured[name] !== undefined) settings[key] = read(plain(configured[name]), `"${name}" in ${file}`);
     else settings[key] = fallback;
+  }
+  const sockets = givenSockets(environment);
+  if (sockets.length > 0) {
+    // One that others can reach, if there is any.
+    settings.host = (sockets.find(({ address }) => !isLoopback(address)) ?? sockets[0]).address;
+    settings.descriptors = sockets.map(({ fd }) => fd);
   }
   return checked(/** @type {any} */ (settings));
 }

@@ -81,9 +81,14 @@ export class Runtime {
     await within(Promise.race([listens, ended]), START_MS, () => this.kill());
   }
 
+  /** Has it take no more connections. It ends when those that there are have ended. */
+  drain() {
+    this.#child.kill('SIGTERM');
+  }
+
   /** Asks it to finish what is in flight and to end. @param {number} ms after which it is ended */
   async stop(ms) {
-    this.#child.kill('SIGTERM');
+    this.drain();
     await within(this.ended, ms, () => this.kill());
     await this.ended;
   }

@@ -12,10 +12,10 @@ import { Refused } from './control.mjs';
 import { Http2, http2In } from './http2.mjs';
 import { descriptorsOf, roomIn } from './descriptors.mjs';
 import {
-  CONFIG_BYTES, DESCRIPTORS_FEW, EXIT_MS, LEAVE_STEPS, LOOK_MS, REPORT_MS, RESTART_MAX_MS, RESTART_MIN_MS, SOCKET_PATH_MAX,
-  STEADY_MS,
+  CONFIG_BYTES, DESCRIPTORS_FEW, EXIT_MS, HAND_ON_MS, LEAVE_STEPS, LOOK_MS, REPORT_MS, RESTART_MAX_MS, RESTART_MIN_MS,
+  SOCKET_PATH_MAX, STEADY_MS,
 } from './limits.mjs';
-import { Listening } from './listening.mjs';
+import { listen } from './listening.mjs';
 import { secretsOf } from './log.mjs';
 import { memoryOf } from './memory.mjs';
 import { isLoopback, nameOfApps, readApps } from './options.mjs';
@@ -43,8 +43,10 @@ export class Server {
   /** Directories that go with this process. @type {string[]} */
   #temporary = [];
   #lock = -1;
-  /** @type {Listening | undefined} */
-  #listening;
+  /** Of the sockets that clients come to. @type {number[]} */
+  #sockets;
+  /** @type {() => Promise<unknown>} */
+  #closeSockets = async () => {};
   /** @type {Http2 | undefined} */
   #http2;
   /** The environment of the runtime: all that it is told. @type {Record<string, string>} */
@@ -55,6 +57,7 @@ export class Server {
   #giving = Promise.resolve();
   /** @type {Runtime | undefined} */
   #runtime;
+  /** That of sockets which were given is known to the runtime. */
   #port;
   /** Whether there is room for no more connections. */
   #isFull = false;
@@ -75,7 +78,8 @@ export class Server {
   constructor(settings, log) {
     this.#settings = settings;
     this.#log = log;
-    this.#port = settings.port;
+    this.#sockets = settings.descriptors ?? [];
+    this.#port = settings.descriptors ? 0 : settings.port;
     if (settings.ephemeral) this.#temporary.push(temporaryData());
     [this.#data = path.resolve(settings.data)] = this.#temporary;
     process.on('exit', this.#onExit);
@@ -92,7 +96,9 @@ export class Server {
       this.#compress();
       this.#http2 = new Http2(this.#mayCall('PUSH_PRIVATE_ADDRESSES'));
       await this.#http2.listen(this.#folder);
-      this.#listening = await Listening.open({ host: this.#settings.host, port: this.#port });
+      if (!this.#settings.descriptors) {
+        ({ descriptors: this.#sockets, close: this.#closeSockets } = await listen(this.#settings.host, this.#port));
+      }
       await this.#run();
       await this.#current.control.checkApps().catch((error) => { throw this.#named(error); });
     } catch (error) {
@@ -282,11 +288,10 @@ export class Server {
   }
 
   async #begin() {
-    const sockets = this.#listening?.descriptors ?? [];
     const config = runtimeConfig({
       ...this.#settings,
       port: this.#port,
-      sockets: sockets.length || 1,
+      sockets: this.#sockets.length || 1,
       data: this.#data,
       control: controlIn(this.#folder),
       http2: http2In(this.#folder),
@@ -297,7 +302,7 @@ export class Server {
       compressed: this.#compressed,
     });
     writeOver(configIn(this.#folder), config);
-    this.#runtime = new Runtime(this.#folder, this.#lock, sockets, this.#variables, this.#log);
+    this.#runtime = new Runtime(this.#folder, this.#lock, this.#sockets, this.#variables, this.#log);
     await this.#runtime.ready().catch((error) => {
       const [, reason] = error.message.match(/^Socket "public-0": .*?: (.*)$/) ?? [];
       const { host } = this.#settings;
@@ -376,14 +381,18 @@ export class Server {
   async #end() {
     this.#stopped.abort();
     if (this.#serves) {
-      this.#log.say('info', 'stopping', { drainSeconds: this.#settings.drain });
+      const drainSeconds = this.#settings.descriptors ? undefined : this.#settings.drain;
+      this.#log.say('info', 'stopping', { drainSeconds });
       const notAll = (/** @type {Error} */ { message }) => this.#log.say('warn', 'not all were sent away', { message });
-      await this.#sendAway().catch(notAll);
-      const notCounted = (/** @type {Error} */ { message }) => this.#log.say('warn', 'last counts lost', { message });
-      await this.#current.control.report(REPORT_MS).catch(notCounted);
+      if (drainSeconds === undefined) await this.#handOn().catch(notAll);
+      else {
+        await this.#sendAway().catch(notAll);
+        const notCounted = (/** @type {Error} */ { message }) => this.#log.say('warn', 'last counts lost', { message });
+        await this.#current.control.report(REPORT_MS).catch(notCounted);
+      }
     }
     await this.#runtime?.stop(EXIT_MS);
-    await this.#listening?.close();
+    await this.#closeSockets();
     this.#http2?.stop();
     if (this.#serves) this.#log.say('info', 'stopped');
     process.off('exit', this.#onExit);
@@ -414,5 +423,24 @@ export class Server {
       if (left > 0 && rest > 0) await pause(rest / left, undefined, { signal: this.#hastened.signal });
     }
     this.#log.say('info', 'all were sent away', { objects: most });
+  }
+
+  /**
+   * All at once, once nobody is let in any more: who is sent away waits, on the sockets that outlive this process, for
+   * the one that follows.
+   */
+  async #handOn() {
+    const runtime = this.#current;
+    const tooLong = setTimeout(() => runtime.kill(), EXIT_MS);
+    try {
+      const objects = await runtime.control.handOn(async () => {
+        runtime.drain();
+        await pause(HAND_ON_MS);
+      });
+      this.#log.say('info', 'all were sent away', { objects });
+    } finally {
+      clearTimeout(tooLong);
+      runtime.kill();
+    }
   }
 }

@@ -199,6 +199,8 @@ export const Control = {
       case 'POST /leave':
         env.STOPPING = 'true';
         return said(200, await tell(env, mayHoldClients, '/leave', await request.text()));
+      case 'POST /hand-on':
+        return begun(handOn(request, env));
       case 'POST /report':
         return said(200, await tell(env, ({ inMemory }) => inMemory.deref(), '/report'));
       default:
@@ -211,6 +213,14 @@ export const Control = {
 async function checked(env, context) {
   const answer = await new Built(context, env).fetch(new Request('http://courtside/time'));
   return answer.ok ? said(200, 'ok') : said(400, (await answer.json()).error.message);
+}
+
+/** Once the rest of the request is there: by then the runtime takes nobody in, and who comes back is for the next. */
+async function handOn(request, env) {
+  await request.text();
+  const told = await tell(env, mayHoldClients, '/leave', '1');
+  await tell(env, ({ inMemory }) => inMemory.deref(), '/report');
+  return told;
 }
 
 /** Calls those objects, and says how many there were. */

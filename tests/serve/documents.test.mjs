@@ -103,13 +103,15 @@ test('self-hosting: what Docker and systemd are told is a shell\'s, and names fi
   }
 });
 
-test('self-hosting: systemd reads the unit without a complaint, and finds little that it might do', (t) => {
+test('self-hosting: systemd reads the units without a complaint, and finds little that it might do', (t) => {
   if (spawnSync('systemd-analyze', ['--version']).error) return t.skip('there is no systemd here');
-  const file = path.join(folder(t), 'courtside.service');
+  const where = folder(t);
+  const [file, socket] = ['courtside.service', 'courtside.socket'].map((name) => path.join(where, name));
+  fs.copyFileSync(path.join(root, 'deploy/courtside.socket'), socket);
   const unit = fs.readFileSync(path.join(root, 'deploy/courtside.service'), 'utf8');
   // It is not installed here.
   fs.writeFileSync(file, unit.replace(/^ExecStart=.*$/m, 'ExecStart=/bin/true'));
-  const { status, stderr } = spawnSync('systemd-analyze', ['verify', file], { encoding: 'utf8' });
+  const { status, stderr } = spawnSync('systemd-analyze', ['verify', file, socket], { encoding: 'utf8' });
   assert.deepEqual([status, stderr], [0, '']);
   // Of 100, in tenths.
   execFileSync('systemd-analyze', ['security', '--offline=true', '--threshold=30', file], { stdio: 'pipe' });

@@ -70,6 +70,9 @@ export async function run(args, environment = {}) {
   return { code, output };
 }
 
+/** Says to what follows that so many sockets are given to it. @param {number} count */
+const activated = (count) => ['sh', '-c', `LISTEN_PID=$$ LISTEN_FDS=${count} exec "$0" "$@"`];
+
 export class Served {
   /** @type {Line[]} */
   lines = [];
@@ -82,17 +85,19 @@ export class Served {
   #args;
   #environment;
   #wrapper;
+  #sockets;
 
   /**
    * @param {string} data
-   * @param {{ args?: string[], environment?: Record<string, string>, wrapper?: string[] }} [options] `wrapper` is what
-   *   runs the command
+   * @param {{ args?: string[], environment?: Record<string, string>, wrapper?: string[], sockets?: number[] }} [options]
+   *   `wrapper` is what runs the command; `sockets` are given to it as systemd does
    */
-  constructor(data, { args = [], environment = {}, wrapper = [] } = {}) {
+  constructor(data, { args = [], environment = {}, wrapper = [], sockets = [] } = {}) {
     this.data = data;
     this.#args = args;
     this.#environment = environment;
-    this.#wrapper = wrapper;
+    this.#wrapper = sockets.length > 0 ? [...activated(sockets.length), ...wrapper] : wrapper;
+    this.#sockets = sockets;
     this.port = 0;
   }
 
@@ -119,7 +124,8 @@ export class Served {
     const args = [command, 'serve', '--data', this.data, '--port', String(this.port), '--drain', '0', ...this.#args];
     const [file, ...rest] = [...this.#wrapper, process.execPath, ...args];
     const environment = { ...process.env, ...this.#environment };
-    const child = spawn(file, rest, { detached: true, env: environment, stdio: ['ignore', 'pipe', 'pipe'] });
+    const stdio = /** @type {['ignore', 'pipe', 'pipe']} */ (['ignore', 'pipe', 'pipe', ...this.#sockets]);
+    const child = spawn(file, rest, { detached: true, env: environment, stdio });
     this.#child = child;
     const from = this.lines.length;
     child.stderr.setEncoding('utf8').on('data', (text) => { this.log += text; });
