@@ -38,6 +38,7 @@ headers! {
     "upgrade" => upgrade,
     "x-ably-clientid" => x_ably_clientid,
     "x-ably-connectionkey" => x_ably_connectionkey,
+    "x-ably-deviceidentitytoken" => x_ably_deviceidentitytoken,
     "x-ably-devicesecret" => x_ably_devicesecret,
     "x-ably-devicetoken" => x_ably_devicetoken,
     "x-ably-encoding" => x_ably_encoding,

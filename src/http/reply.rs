@@ -30,7 +30,8 @@ const EXPOSED_HEADERS: &str = "Link, X-Ably-ErrorCode, X-Ably-ErrorMessage, X-Ab
 const ALLOWED_METHODS: &str = "GET, POST, PUT, PATCH, DELETE, OPTIONS";
 /// The wildcard is for what applications add; it covers neither `Authorization` nor old browsers.
 const ALLOWED_HEADERS: &str = "Authorization, Content-Type, Accept, X-Ably-Version, X-Ably-ClientId, Ably-Agent, \
-                               X-Ably-DeviceToken, X-Ably-DeviceSecret, Traceparent, Tracestate, *";
+                               X-Ably-DeviceToken, X-Ably-DeviceIdentityToken, X-Ably-DeviceSecret, Traceparent, \
+                               Tracestate, *";
 
 /// What a browser says of the page that asks.
 #[derive(Clone, Debug, Default)]

@@ -43,6 +43,8 @@ pub struct Headers {
     pub upgrade: Option<String>,
     pub x_ably_clientid: Option<String>,
     pub x_ably_connectionkey: Option<String>,
+    /// What the SDK for .NET calls `X-Ably-DeviceToken`.
+    pub x_ably_deviceidentitytoken: Option<String>,
     pub x_ably_devicesecret: Option<String>,
     pub x_ably_devicetoken: Option<String>,
     pub x_ably_encoding: Option<String>,
@@ -58,6 +60,11 @@ pub struct Headers {
 impl Headers {
     pub fn name_an_sdk(&self) -> bool {
         self.ably_agent.is_some() || self.x_ably_version.is_some()
+    }
+
+    /// A push device's token, by either name of its header.
+    pub fn device_token(&self) -> Option<&str> {
+        self.x_ably_devicetoken.as_deref().or(self.x_ably_deviceidentitytoken.as_deref())
     }
 
     pub fn browser(&self) -> Browser {

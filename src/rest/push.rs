@@ -111,7 +111,7 @@ impl Asker {
             return Ok(Asker { caller: None, app, proof: Some(Proof::Token(token)) });
         }
         let caller = Caller::authenticate(request, context)?;
-        let token = request.headers.x_ably_devicetoken.as_deref().map(|text| Proof::Token(plain(text)));
+        let token = request.headers.device_token().map(|text| Proof::Token(plain(text)));
         let proof = token.or_else(|| request.headers.x_ably_devicesecret.clone().map(Proof::Secret));
         Ok(Asker { app: caller.app().id().clone(), caller: Some(caller), proof })
     }
@@ -156,7 +156,7 @@ pub fn device_token(request: &Request) -> Option<(AppId, String)> {
         }
         None => request.parameter("access_token").or_else(|| {
             let is_alone = credentials(request).is_err_and(|error| error.is(Code::NoCredentials));
-            request.headers.x_ably_devicetoken.as_deref().filter(|_| is_alone)
+            request.headers.device_token().filter(|_| is_alone)
         }),
     };
     let token = plain(text?);

@@ -6,9 +6,9 @@
 /** The headers of a request that are written down; src/http/head.rs reads them. */
 const HEADERS = [
   'authorization', 'content-type', 'content-encoding', 'accept', 'access-control-request-headers', 'last-event-id',
-  'sec-websocket-protocol', 'upgrade', 'x-ably-clientid', 'x-ably-connectionkey', 'x-ably-devicesecret',
-  'x-ably-devicetoken', 'x-ably-encoding', 'x-ably-messageid', 'x-ably-name', 'x-ably-version', 'ably-agent', 'origin',
-  'traceparent',
+  'sec-websocket-protocol', 'upgrade', 'x-ably-clientid', 'x-ably-connectionkey', 'x-ably-deviceidentitytoken',
+  'x-ably-devicesecret', 'x-ably-devicetoken', 'x-ably-encoding', 'x-ably-messageid', 'x-ably-name', 'x-ably-version',
+  'ably-agent', 'origin', 'traceparent',
 ];
 
 /**

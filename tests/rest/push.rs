@@ -43,6 +43,12 @@ fn with_token(mut asked: Asked, token: &str) -> Asked {
     asked
 }
 
+/// As the SDK for .NET does.
+fn with_identity_token(mut asked: Asked, token: &str) -> Asked {
+    asked.request.headers.x_ably_deviceidentitytoken = Some(token.to_owned());
+    asked
+}
+
 fn with_secret(mut asked: Asked, secret: &str) -> Asked {
     asked.request.headers.x_ably_devicesecret = Some(secret.to_owned());
     asked
@@ -159,7 +165,8 @@ fn a_device_by_its_token_has_its_own_registration_and_no_more() {
     assert_eq!(changed.json["push"]["recipient"]["registrationToken"], "new");
     assert_eq!(changed.json["metadata"], json!({"seat": 4}), "the rest stays");
     // As the SDK for Android does, which sends it in base64, while it has no token of its client.
-    for token in [BASE64.encode(&own), own.clone()] {
+    let ways = [(BASE64.encode(&own), with_token as fn(Asked, &str) -> Asked), (own.clone(), with_identity_token)];
+    for (token, with_token) in ways {
         let alone = |mut asked: Asked| {
             asked.request.headers.authorization = None;
             with_token(asked, &token)
