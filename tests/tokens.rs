@@ -209,7 +209,8 @@ fn a_margin_asks_for_another_token_first() {
     }
     scene.now_ms += 10;
     let void_at_ms = scene.now_ms + 30_000;
-    let effects = scene.relay.revoke(vec![revocation("clientId:ann", scene.now_ms, void_at_ms)], scene.now_ms);
+    scene.relay.revoke(vec![revocation("clientId:ann", scene.now_ms, void_at_ms)], scene.now_ms);
+    let effects = scene.relay.tick(scene.now_ms + 1_000);
     assert_eq!((frames(&effects, 1), frames(&effects, 2)), (vec!["auth".to_owned()], vec!["auth".to_owned()]));
     let renewed = token("brief", json!({"clientId": "ann"}), scene.now_ms);
     assert_eq!(frames(&scene.auth(1, &renewed), 1), ["connected"]);
@@ -221,6 +222,36 @@ fn a_margin_asks_for_another_token_first() {
     let effects = scene.relay.tick(void_at_ms);
     assert_eq!(frames(&effects, 2).last().unwrap(), "disconnected 40141");
     assert!(!frames(&effects, 1).iter().any(|said| said.starts_with("disconnected")));
+}
+
+/// What is signed by a clock that is behind, or in whole seconds, may count as issued before, and is revoked as well.
+#[test]
+fn a_margin_asks_again_when_the_new_token_is_revoked_too() {
+    let mut scene = Scene::watching();
+    let of_ann = |now_ms| token("brief", json!({"clientId": "ann"}), now_ms);
+    scene.connect(1, &of_ann(NOW_MS));
+    let revoked_ms = NOW_MS + 10;
+    scene.relay.revoke(vec![revocation("clientId:ann", revoked_ms, revoked_ms + 30_000)], revoked_ms);
+    assert_eq!(scene.run(1, NOW_MS + 1_050), [(NOW_MS + 1_010, "auth".to_owned())], "the second is over");
+    assert_eq!(frames(&scene.auth(1, &of_ann(NOW_MS)), 1), ["connected"]);
+    assert_eq!(scene.run(1, NOW_MS + 7_000), [(NOW_MS + 6_050, "auth".to_owned())]);
+    let renewed = of_ann(scene.now_ms);
+    assert_eq!(frames(&scene.auth(1, &renewed), 1), ["connected"]);
+    assert_eq!(scene.run(1, NOW_MS + 60_000), []);
+}
+
+#[test]
+fn who_comes_back_by_a_token_that_is_to_be_revoked_is_asked_for_another() {
+    let mut scene = Scene::watching();
+    let old = token("brief", json!({"clientId": "ann"}), NOW_MS);
+    scene.connect(1, &old);
+    scene.relay.revoke(vec![revocation("clientId:ann", NOW_MS + 10, NOW_MS + 30_010)], NOW_MS + 10);
+    assert_eq!(scene.run(1, NOW_MS + 2_000), [(NOW_MS + 1_010, "auth".to_owned())]);
+    scene.relay.lost(SocketId(1), scene.now_ms);
+    scene.connect(2, &old);
+    let end_ms = NOW_MS + 30_010;
+    let expected = [(NOW_MS + 2_001, "auth".to_owned()), (end_ms, "disconnected 40141".to_owned())];
+    assert_eq!(scene.run(2, end_ms), expected);
 }
 
 #[test]

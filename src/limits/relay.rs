@@ -2,7 +2,7 @@
 
 use super::{
     CHANNEL_NAME_MAX_BYTES, COMMIT_MAX_BYTES, GRANT_MAX_BYTES, MEMBERS_PER_CONNECTION_MAX, MESSAGE_MAX_BYTES,
-    PUBLISH_MAX_MESSAGES, SPEAKERS_MAX_BYTES,
+    PUBLISH_MAX_MESSAGES, REAUTH_MARGIN_MS, SPEAKERS_MAX_BYTES,
 };
 use crate::base::rate::Flow;
 
@@ -74,6 +74,14 @@ pub const HEARTBEAT_INTERVAL_MAX_MS: u64 = 30 * 60 * 1_000;
 
 /// How long before a token expires its client is asked for another.
 pub const TOKEN_RENEWAL_MARGIN_MS: u64 = 30 * 1_000;
+
+/// The same of a token that is revoked with a margin. What is signed within the second of the revocation is revoked too
+/// (protocol.md § 11.7), so that second is over then.
+pub const REVOKED_RENEWAL_MARGIN_MS: u64 = REAUTH_MARGIN_MS - 1_000;
+
+/// How long after one token a client is asked for another, where the one is revoked as well because the clock of its
+/// issuer is behind. In the time that a revocation leaves that is six tokens at most.
+pub const REVOKED_RENEWAL_INTERVAL_MS: u64 = 5 * 1_000;
 
 /// Bytes of publishes in one call to a channel.
 pub const PUBLISH_CALL_MAX_BYTES: usize = 1024 * 1024;

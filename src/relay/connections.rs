@@ -1,6 +1,7 @@
 //! How connections begin and end (protocol.md §§ 4, 11.7).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::num::NonZeroU64;
 
 use super::occupancy::admit_listener;
 use super::outbox::Digest;
@@ -305,6 +306,7 @@ impl Relay {
         self.count_all(socket, -1);
         let Some(session) = self.sessions.get_mut(&socket) else { return };
         session.prompted = grant.expires_at_ms.is_some_and(|at_ms| at_ms < self.now_ms + TOKEN_RENEWAL_MARGIN_MS);
+        session.renewed_ms = NonZeroU64::new(self.now_ms);
         session.void_at_ms = void_at_ms;
         let is_renamed = session.grant.client_id != grant.client_id;
         self.known.meet(socket, &grant);
@@ -413,7 +415,7 @@ impl Relay {
         let Some((ends_at_ms, why)) = session.end() else { return };
         if ends_at_ms <= self.now_ms {
             self.disconnect(socket, &why.into());
-        } else if !session.prompted && ends_at_ms <= self.now_ms + TOKEN_RENEWAL_MARGIN_MS {
+        } else if session.prompt_ms().is_some_and(|due_ms| due_ms <= self.now_ms) {
             session.prompted = true;
             self.touch(socket);
             self.send(socket, &Outbound { action: action::AUTH, ..Outbound::default() });

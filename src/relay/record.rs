@@ -274,6 +274,7 @@ impl Record {
             unheard: 0,
             answered: 0,
             prompted: self.prompted,
+            renewed_ms: None,
             void_at_ms: None,
             since_ms: self.since_ms,
             is_secure: self.is_secure,

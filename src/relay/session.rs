@@ -20,7 +20,8 @@ use crate::filter;
 use crate::intake::parameters;
 use crate::limits::{
     FRAME_MAX_BYTES, GRACE_MAX_MS, GRACE_MIN_MS, GRACE_MS, HEARTBEAT_INTERVAL_MAX_MS, HEARTBEAT_INTERVAL_MIN_MS,
-    HEARTBEAT_INTERVAL_MS, MESSAGE_MAX_BYTES, OBJECTS_GRACE_MS, TOKEN_RENEWAL_MARGIN_MS, UNACKNOWLEDGED_MAX,
+    HEARTBEAT_INTERVAL_MS, MESSAGE_MAX_BYTES, OBJECTS_GRACE_MS, REVOKED_RENEWAL_INTERVAL_MS, REVOKED_RENEWAL_MARGIN_MS,
+    TOKEN_RENEWAL_MARGIN_MS, UNACKNOWLEDGED_MAX,
 };
 use crate::model::Format;
 use crate::model::message::Params;
@@ -218,6 +219,8 @@ pub struct Session {
     pub answered: u32,
     /// The client was asked to renew its token, or was connected too late for that.
     pub prompted: bool,
+    /// When its client last brought another token.
+    pub renewed_ms: Option<NonZeroU64>,
     /// When a revocation ends it, if one does.
     pub void_at_ms: Option<u64>,
     /// When its transport came in; an earlier build did not keep it.
@@ -286,6 +289,7 @@ impl Session {
             unheard: 0,
             answered: 0,
             prompted: expires_at_ms.is_some_and(|expires_at_ms| expires_at_ms < now_ms + TOKEN_RENEWAL_MARGIN_MS),
+            renewed_ms: None,
             void_at_ms: None,
             since_ms: NonZeroU64::new(now_ms),
             is_secure: opening.is_secure,
@@ -408,9 +412,19 @@ impl Session {
 
     /// When something is due for it: a heartbeat, a renewal of its token, its end.
     pub fn due_ms(&self) -> u64 {
-        let heartbeat = self.heartbeat_due_ms();
-        let margin_ms = if self.prompted { 0 } else { TOKEN_RENEWAL_MARGIN_MS };
-        self.end().map_or(heartbeat, |(ends_at_ms, _)| heartbeat.min(ends_at_ms.saturating_sub(margin_ms)))
+        let end_ms = self.end().map(|(ends_at_ms, _)| ends_at_ms);
+        let others = end_ms.into_iter().chain(self.prompt_ms());
+        others.fold(self.heartbeat_due_ms(), u64::min)
+    }
+
+    /// When its client is to be asked for another token, unless it was.
+    pub fn prompt_ms(&self) -> Option<u64> {
+        let (ends_at_ms, why) = self.end().filter(|_| !self.prompted)?;
+        if why == Code::TokenExpired {
+            return Some(ends_at_ms.saturating_sub(TOKEN_RENEWAL_MARGIN_MS));
+        }
+        let again_ms = self.renewed_ms.map_or(0, |renewed_ms| renewed_ms.get() + REVOKED_RENEWAL_INTERVAL_MS);
+        Some(ends_at_ms.saturating_sub(REVOKED_RENEWAL_MARGIN_MS).max(again_ms))
     }
 
     /// When its token ends and why: it expires, or is revoked before.
@@ -434,6 +448,7 @@ impl Session {
     /// The clock was set back to this time: what it was sent before counts as sent now.
     pub fn set_back(&mut self, now_ms: u64) {
         self.last_sent_ms = now_ms.min(self.last_sent_ms);
+        self.renewed_ms = self.renewed_ms.and_then(|renewed_ms| NonZeroU64::new(now_ms.min(renewed_ms.get())));
         if let Some(bounce) = &mut self.bounce {
             bounce.pinged_ms = now_ms.min(bounce.pinged_ms);
         }
