@@ -165,6 +165,10 @@ pub const REWIND_LOOK_BYTES: usize = 1024 * 1024;
 /// Messages in a page of history.
 pub const HISTORY_MAX_LIMIT: usize = 1_000;
 
+/// Pages of history that are read for one of a chat, until one has a message of it: 10,000 others may stand before it,
+/// or 40 MB of rows, which takes less than a second.
+pub const CHAT_READS_MAX: usize = 10;
+
 /// Bytes of rows that a page of history looks at, whatever it finds: 70 ms. Messages and presence events share the log.
 pub const HISTORY_LOOK_BYTES: usize = 4 * 1024 * 1024;
 

@@ -10,11 +10,11 @@ use super::step::{only, unanswered};
 use crate::base::whole_number;
 use crate::error::{Code, ErrorInfo};
 use crate::http::{Form, Reply, Request};
-use crate::limits::{HISTORY_DEFAULT_LIMIT, HISTORY_MAX_LIMIT, TIME_MAX_MS, WAIT_MAX_S};
+use crate::limits::{CHAT_READS_MAX, HISTORY_DEFAULT_LIMIT, HISTORY_MAX_LIMIT, TIME_MAX_MS, WAIT_MAX_S};
 use crate::model::message::Entry;
 use crate::model::name::ChannelName;
 use crate::protocol::outbound::{page_event, page_message};
-use crate::rpc::{self, HistoryQuery, Response};
+use crate::rpc::{self, ChannelCall, HistoryQuery, Response};
 
 /// What links between pages carry on, in this order. Also how each is spelled in a link, whatever the client wrote.
 const CARRIED: [&str; 5] = ["start", "end", "direction", "wait", "from_serial"];
@@ -48,14 +48,14 @@ pub fn begin(
     query.by = query.wait_ms.map(|_| caller.grant().source());
     // While a request waits its token may be revoked, and its client banned.
     let recheck = query.wait_ms.map(|_| (caller.check(), Guard::of(caller, now_ms), channel.owner()));
-    let pending = Pending { links: links(request, kind), kind, forwards: query.forwards, cursor };
-    let call = caller.call(channel, rpc::Request::History(query));
-    let then = form.then(move |answers| {
-        let page = pending.answered(form, only(answers)?)?;
-        let Some((check, guard, channel)) = recheck else { return Ok(Step::Reply(page)) };
-        Ok(form.unless_revoked(check, guard.admit(form, Some(&channel), Step::Reply(page))))
-    });
-    Ok(Step::Calls(vec![call], then))
+    let call = caller.call(channel, rpc::Request::History(query.clone()));
+    let then = move |page| {
+        let Some((check, guard, channel)) = recheck else { return Step::Reply(page) };
+        form.unless_revoked(check, guard.admit(form, Some(&channel), Step::Reply(page)))
+    };
+    let reads_left = if kind == Kind::Chat && query.wait_ms.is_none() { CHAT_READS_MAX } else { 1 };
+    let pending = Pending { links: links(request, kind), kind, query, call, cursor, reads_left, then: Box::new(then) };
+    Ok(pending.read(form))
 }
 
 /// Fails with 40003 for a parameter that is not what it must be, and when two contradict each other.
@@ -154,32 +154,57 @@ fn links(request: &Request, kind: Kind) -> Links {
 struct Pending {
     links: Links,
     kind: Kind,
-    forwards: bool,
+    query: HistoryQuery,
+    call: ChannelCall,
     cursor: Option<Cursor>,
+    /// How often the channel may be asked, if nothing of what it gives is shown.
+    reads_left: usize,
+    then: Box<dyn FnOnce(Reply) -> Step>,
 }
 
 impl Pending {
+    fn read(self, form: Form) -> Step {
+        let call = self.call.clone();
+        Step::Calls(vec![call], form.then(move |answers| self.answered(form, only(answers)?)))
+    }
+
+    /// What is behind that place.
+    fn read_on(mut self, cursor: Cursor, form: Form) -> Step {
+        self.query.after = Some((cursor.position, cursor.index));
+        self.call.request = rpc::Request::History(self.query.clone());
+        (self.cursor, self.reads_left) = (Some(cursor), self.reads_left - 1);
+        self.read(form)
+    }
+
     /// Fails with 40003 when the cursor is not of this life of the channel: it would begin anywhere.
-    fn answered(self, form: Form, response: Response) -> Result<Reply, ErrorInfo> {
+    fn answered(self, form: Form, response: Response) -> Result<Step, ErrorInfo> {
         let Response::History(page) = response else { return Err(unanswered()) };
-        if self.cursor.is_some_and(|cursor| cursor.epoch != page.epoch) {
+        if self.cursor.as_ref().is_some_and(|cursor| cursor.epoch != page.epoch) {
             return Err(bad_cursor());
         }
         let entries = page.entries.entries().map_err(|_| damaged())?;
-        let next = page.next.map(|(position, index)| Cursor { position, index, epoch: page.epoch.clone() }.text());
+        let picked = picked(&page.slices, &entries, self.query.forwards).ok_or_else(damaged)?;
+        let next = page.next.map(|(position, index)| Cursor { position, index, epoch: page.epoch.clone() });
+        let is_shown = |(entry, index): &(&Entry, usize)| chat::page(entry, *index, &page.epoch, form.format).is_some();
+        let next = match next {
+            Some(cursor) if self.reads_left > 1 && !picked.iter().any(is_shown) => {
+                return Ok(self.read_on(cursor, form));
+            }
+            next => next.map(|cursor| cursor.text()),
+        };
         let header = self.links.header(next);
-        let picked = picked(&page.slices, &entries, self.forwards).ok_or_else(damaged)?;
-        match self.kind {
+        let page = match self.kind {
             Kind::Messages => {
                 let render = |(entry, index)| page_message(entry, index, &page.epoch, form.format);
-                Ok(form.page(&picked.into_iter().map(render).collect::<Vec<_>>(), header))
+                form.page(&picked.into_iter().map(render).collect::<Vec<_>>(), header)
             }
-            Kind::Chat => Ok(chat_page(picked, &page.epoch, form, header)),
+            Kind::Chat => chat_page(picked, &page.epoch, form, header),
             Kind::Presence => {
                 let render = |(entry, index)| page_event(entry, index, form.format);
-                Ok(form.page(&picked.into_iter().map(render).collect::<Vec<_>>(), header))
+                form.page(&picked.into_iter().map(render).collect::<Vec<_>>(), header)
             }
-        }
+        };
+        Ok((self.then)(page))
     }
 }
 

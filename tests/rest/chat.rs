@@ -127,6 +127,24 @@ fn what_is_no_chat_message_is_not_shown_as_one() {
     assert_eq!(world.send(get(&format!("{ROOM}/messages/{other}"))).code(), Code::NotFound.number());
 }
 
+/// UIs show the first page that they get.
+#[test]
+fn a_page_is_not_empty_while_there_is_more() {
+    let mut world = World::new();
+    let (serial, _) = sent(&mut world, "hi");
+    (0..5).for_each(|_| _ = world.publish("lobby::$chat", &["score"]));
+    let first = world.send(get(&format!("{ROOM}/messages")).query("limit", "1"));
+    assert_eq!((first.json.as_array().unwrap().len(), &first.json[0]["serial"]), (1, &json!(serial)));
+    (0..15).for_each(|_| _ = world.publish("lobby::$chat", &["score"]));
+    let far = world.send(get(&format!("{ROOM}/messages")).query("limit", "1"));
+    assert_eq!((far.json.as_array().unwrap().len(), far.next().is_some()), (0, true), "it looks so far and no further");
+    let mut shown = Vec::new();
+    world.walk(get(&format!("{ROOM}/messages")).query("limit", "1"), |page| {
+        shown.extend(page.json.as_array().unwrap().iter().map(|message| message["serial"].clone()));
+    });
+    assert_eq!(shown, [json!(serial)]);
+}
+
 #[test]
 fn reactions_are_annotations_of_the_chats_types() {
     let mut world = World::new();
