@@ -95,12 +95,11 @@ function isLocked(lock) {
 /**
  * A data directory that goes with this process. Those that were left by processes which were killed go now: nobody
  * holds their lock.
- * @param {string} [what]
  */
-export function temporaryData(what = '') {
+export function temporaryData() {
   const all = os.tmpdir();
-  for (const name of fs.readdirSync(all)) if (/^courtside-(check-)?\w{6}$/.test(name)) removeLeft(path.join(all, name));
-  return fs.mkdtempSync(path.join(all, `courtside-${what}`));
+  for (const name of fs.readdirSync(all)) if (/^courtside-ephemeral-\w{6}$/.test(name)) removeLeft(path.join(all, name));
+  return fs.mkdtempSync(path.join(all, 'courtside-ephemeral-'));
 }
 
 /** @param {string} folder */

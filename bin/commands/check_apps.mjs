@@ -45,7 +45,7 @@ A server that is told to read such a file again keeps the apps that it has.`,
 /** What a server says of them, if it would not serve them. @param {string} apps */
 async function refusal(apps) {
   const { Server } = await import('../server.mjs');
-  const data = temporaryData('check-');
+  const data = temporaryData();
   const clear = () => fs.rmSync(data, { recursive: true, force: true, maxRetries: 10 });
   const silent = new Log('error', () => {});
   // Not ephemeral: what is served from there may have short secrets.

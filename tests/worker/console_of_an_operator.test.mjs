@@ -86,6 +86,7 @@ test('an operator sees the channels of an app, and what is done there', { skip, 
   asked.resolve(undefined);
   await messages.getByRole('row', { name: 'oldest' }).waitFor();
   assert.match(await meanwhile.locator('td').nth(4).innerText(), /^\d+ ms$/);
+  await page.unrouteAll({ behavior: 'ignoreErrors' });
   const noted = (await operate('GET', `${runtime.url}/apps/demo/audit`)).map((/** @type {any} */ { by, action }) => [by, action]);
   assert.deepEqual(noted, [['operator', 'purge'], ['operator', 'ban'], ['operator', 'ban'], ['operator', 'issue token']], 'one token was enough');
 });
