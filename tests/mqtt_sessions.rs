@@ -171,3 +171,15 @@ fn another_publish_under_a_packet_id_of_before_is_not_taken_for_the_one_before()
     let again = keys(&mut relay, b"\x3a\x07\0\x01b\0\x01\0x");
     assert!(first.len() == 1 && again.len() == 1 && first != again, "{first:?} {again:?}");
 }
+
+/// A frame may hold as many packets as a client has in hand.
+#[test]
+fn each_refused_packet_of_a_frame_counts_by_its_own_bytes() {
+    let mut relay = relay();
+    come(&mut relay, 1, "ann", false, NOW_MS);
+    let head: &[u8] = b"\x33\x8e\x27\0\x01a\0\x01\0";
+    let not_retained = [head, &[b'x'; 5_000]].concat();
+    let told = sent(&say(&mut relay, 1, &not_retained.repeat(MQTT_WINDOW), NOW_MS), 1).concat();
+    let puback: &[u8] = b"\0\x01\x83";
+    assert_eq!(told.windows(3).filter(|part| *part == puback).count(), MQTT_WINDOW);
+}

@@ -78,6 +78,8 @@ pub enum Door {
 pub enum Heard {
     /// The relay does this.
     Do(Inbound),
+    /// What it said in so many bytes, by this number, is refused.
+    Refuse { msg_serial: u64, error: ErrorInfo, bytes: usize },
     /// The client is told this at once.
     Say(Encoded),
     /// The client has shown to be this user, one of [`Visitor::users`] from now on.

@@ -10,6 +10,7 @@ use crate::error::Code;
 use crate::model::Format;
 use crate::model::name::ChannelName;
 use crate::protocol::door::{Heard, Setting};
+use crate::protocol::inbound::Inbound;
 
 impl Relay {
     /// What a client says at a door: it may be several things, or something that is answered at once.
@@ -20,17 +21,20 @@ impl Relay {
         let (app, operators, now_ms, memory) = (&self.app, self.operators.as_ref(), self.now_ms, &self.door_bytes);
         let setting = Setting { app, operators, grant, connection_id, now_ms, memory, is_attached };
         match Rc::make_mut(door).hear(bytes, came, setting) {
-            Ok(heard) => heard.into_iter().for_each(|heard| self.do_heard(socket, heard, bytes.len())),
+            Ok(heard) => heard.into_iter().for_each(|heard| self.do_heard(socket, heard)),
             Err(error) => self.fail(socket, &error),
         }
         self.note_orders(socket);
         self.read_on(socket);
     }
 
-    fn do_heard(&mut self, socket: SocketId, heard: Heard, bytes: usize) {
+    fn do_heard(&mut self, socket: SocketId, heard: Heard) {
         match heard {
             _ if !self.holds(socket) => {}
-            Heard::Do(frame) => self.dispatch(socket, frame, bytes),
+            Heard::Do(frame) => self.dispatch(socket, frame, 0),
+            Heard::Refuse { msg_serial, error, bytes } => {
+                self.dispatch(socket, Inbound::Refused { msg_serial, error }, bytes);
+            }
             Heard::Say(frame) => self.send_encoded(socket, frame),
             Heard::User(name) => self.meet(socket, &name),
             Heard::Grant { grant, channel } => self.grant(socket, *grant, &channel),
@@ -91,7 +95,7 @@ impl Relay {
     pub(super) fn do_ordered(&mut self) {
         loop {
             while let Some((socket, order)) = self.ordered.pop_front() {
-                self.do_heard(socket, Heard::Do(order), 0);
+                self.do_heard(socket, Heard::Do(order));
             }
             #[cfg(feature = "mqtt")]
             self.count_told();

@@ -147,7 +147,7 @@ impl Mqtt {
         self.flight.unacknowledged(has)
     }
 
-    fn publish(&mut self, publish: Publish, setting: Setting<'_>) -> Heard {
+    fn publish(&mut self, publish: Publish, bytes: usize, setting: Setting<'_>) -> Heard {
         let msg_serial = self.said;
         self.said += 1;
         self.waiting.push_back((msg_serial, publish.packet_id));
@@ -158,15 +158,15 @@ impl Mqtt {
             admit_retain(&channel, publish.retain, setting)?;
             Ok((channel, message))
         });
-        Heard::Do(match admitted {
-            Ok((channel, message)) => Inbound::Publish(PublishFrame {
+        match admitted {
+            Ok((channel, message)) => Heard::Do(Inbound::Publish(PublishFrame {
                 channel,
                 msg_serial,
                 messages: vec![message.into_message(id)],
                 params: Params::default(),
-            }),
-            Err(error) => Inbound::Refused { msg_serial, error },
-        })
+            })),
+            Err(error) => Heard::Refuse { msg_serial, error, bytes },
+        }
     }
 
     /// One of version 5 was told how many may.
@@ -356,7 +356,7 @@ impl Visitor for Mqtt {
                     heard.extend(self.broken(Fault::new(reason::RECEIVE_MAXIMUM, why)));
                     break;
                 }
-                Ok(Packet::Publish(publish)) => heard.push(self.publish(publish, setting)),
+                Ok(Packet::Publish(publish)) => heard.push(self.publish(publish, body.len(), setting)),
                 Ok(Packet::Puback { packet_id }) => heard.extend(self.acknowledged(packet_id)),
                 Ok(Packet::Subscribe(subscribe)) => match self.subscribe(subscribe, setting) {
                     Ok(asked) => heard.extend(asked),

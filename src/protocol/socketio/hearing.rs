@@ -68,7 +68,7 @@ impl SocketIo {
             Kind::Disconnect => self.leave(packet.namespace),
             Kind::Event => {
                 let event = Event::of(&packet);
-                self.emit(event, Vec::new(), setting)
+                self.emit(event, Vec::new(), packet.data.len(), setting)
             }
             Kind::BinaryEvent => {
                 let (event, wanted) = (Event::of(&packet), packet.attachments);
@@ -86,9 +86,9 @@ impl SocketIo {
         let event = Event::of(&Packet { data: "", ..packet });
         match packet.kind {
             _ if self.open.partial.is_some() => Err(too_large()),
-            Kind::Event => self.publish(event, setting, |_| Err(too_large())),
+            Kind::Event => self.publish(event, packet.data.len(), setting, |_| Err(too_large())),
             Kind::BinaryEvent => {
-                let (wanted, bytes) = (packet.attachments, MESSAGE_MAX_BYTES + 1);
+                let (wanted, bytes) = (packet.attachments, packet.data.len().max(MESSAGE_MAX_BYTES + 1));
                 self.open.partial = Some(Partial { event, wanted, attachments: Vec::new(), bytes });
                 Ok(Vec::new())
             }
@@ -113,18 +113,25 @@ impl SocketIo {
         if bytes > MESSAGE_MAX_BYTES {
             let error =
                 Code::TooLarge.because(format!("an event has at most {MESSAGE_MAX_BYTES} bytes, this one more"));
-            return self.publish(event, setting, |_| Err(error));
+            return self.publish(event, bytes, setting, |_| Err(error));
         }
-        self.emit(event, attachments, setting)
+        self.emit(event, attachments, bytes, setting)
     }
 
-    fn emit(&mut self, event: Event, attachments: Vec<Vec<u8>>, setting: Setting<'_>) -> Result<Vec<Heard>, ErrorInfo> {
-        self.publish(event, setting, |data| arguments::message(data, attachments))
+    fn emit(
+        &mut self,
+        event: Event,
+        attachments: Vec<Vec<u8>>,
+        bytes: usize,
+        setting: Setting<'_>,
+    ) -> Result<Vec<Heard>, ErrorInfo> {
+        self.publish(event, bytes, setting, |data| arguments::message(data, attachments))
     }
 
     fn publish(
         &mut self,
         event: Event,
+        bytes: usize,
         setting: Setting<'_>,
         message: impl FnOnce(&str) -> Result<InboundMessage, ErrorInfo>,
     ) -> Result<Vec<Heard>, ErrorInfo> {
@@ -136,13 +143,13 @@ impl SocketIo {
         let msg_serial = self.next_serial(setting);
         let said = attached(&namespace, setting).and_then(|channel| Ok((channel, message(&data)?)));
         self.open.awaited.push_back(Awaited { msg_serial, namespace, id });
-        Ok(vec![Heard::Do(match said {
+        Ok(vec![match said {
             Ok((channel, message)) => {
                 let (messages, params) = (vec![message], Params::default());
-                Inbound::Publish(PublishFrame { channel, msg_serial, messages, params })
+                Heard::Do(Inbound::Publish(PublishFrame { channel, msg_serial, messages, params }))
             }
-            Err(error) => Inbound::Refused { msg_serial, error },
-        })])
+            Err(error) => Heard::Refuse { msg_serial, error, bytes },
+        }])
     }
 
     fn next_serial(&mut self, setting: Setting<'_>) -> u64 {

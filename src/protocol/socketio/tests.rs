@@ -128,7 +128,7 @@ fn published(heard: Heard) -> (u64, String, usize) {
 
 fn refused(heard: Heard) -> (u64, ErrorInfo) {
     match heard {
-        Heard::Do(Inbound::Refused { msg_serial, error }) => (msg_serial, error),
+        Heard::Refuse { msg_serial, error, .. } => (msg_serial, error),
         other => panic!("{other:?}"),
     }
 }
