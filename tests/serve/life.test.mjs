@@ -129,12 +129,12 @@ test('SIGTERM tells every connection to come back, in steps, lets nobody in, and
   const stopped = served.stop();
   await stopping;
   await Promise.race(told);
+  assert.ok(order.length < clients.length, 'not all at once');
   const late = new RawClient(served, options);
   const refusal = await late.expect(action.DISCONNECTED);
   assert.equal(refusal.error.code, 50320);
   assert.equal((await fetch(`${served.url}/ready`)).status, 503);
   assert.equal((await fetch(`${served.url}/health`)).status, 200);
-  assert.ok(order.length < clients.length, 'not all at once');
   for (const { error } of await Promise.all(told)) {
     assert.deepEqual([error.code, error.message], [80003, 'the server is about to stop; reconnect and resume']);
   }
