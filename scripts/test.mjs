@@ -32,9 +32,9 @@ const suites = [
   await suite('Rust: links in comments', 'cargo',
     ['doc', '--quiet', '--lib', '--no-deps', '--document-private-items', '--target', wasm]),
   await native(),
-  // Its files wait more than they work: three at once, at least.
+  // Its files wait more than they work, and take a quarter of a core each: four at once, at least.
   await suite('The worker in its runtime', 'node', ['--test', '--test-timeout=600000', '--import', './tests/under_way.mjs',
-    `--test-concurrency=${Math.max(3, os.availableParallelism())}`,
+    `--test-concurrency=${Math.max(4, os.availableParallelism())}`,
     '--test-reporter=spec', '--test-reporter-destination=stdout',
     '--test-reporter=tap', `--test-reporter-destination=${tap}`,
     'tests/worker/*.test.mjs', 'tests/serve/*.test.mjs'], nodeCounts),
