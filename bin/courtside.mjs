@@ -1,11 +1,14 @@
 #!/usr/bin/env node
 /** The command `courtside`. */
 import fs from 'node:fs';
-import { Progress } from './client/terminal.mjs';
-import { commands as others, help as helpOf, load, read, summary } from './command.mjs';
-import { SIGNAL_TWICE_MS } from './limits.mjs';
-import { Log } from './log.mjs';
-import { BadOption, dataFolder, readOptions, readPlaces, unknownVariables, usage } from './options.mjs';
+import { onReload } from './signals.mjs';
+
+// What is imported at the top is read before anything runs: the rest must not keep signals waiting.
+const { Progress } = await import('./client/terminal.mjs');
+const { commands: others, help: helpOf, load, read, summary } = await import('./command.mjs');
+const { SIGNAL_TWICE_MS } = await import('./limits.mjs');
+const { Log } = await import('./log.mjs');
+const { BadOption, dataFolder, readOptions, readPlaces, unknownVariables, usage } = await import('./options.mjs');
 
 const forms = {
   serve: 'courtside serve [options]             serve, until SIGTERM; SIGHUP reads the apps again',
@@ -79,7 +82,7 @@ async function serve() {
     signalledAt ||= Date.now();
     stop();
   };
-  for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, signalled);
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGQUIT']) process.on(signal, signalled);
   // A server outlives whoever reads its log, and a full disk of logs, but not its terminal.
   process.stdout.removeAllListeners('error').on('error', (error) => {
     if (/** @type {any} */ (error).code === 'EIO') stop();
@@ -87,7 +90,7 @@ async function serve() {
   const notRead = (/** @type {Error} */ { message }) => log.say('error', 'apps not read', { message });
   // All options are read: a configuration file may hold the apps.
   const reload = async () => server.reload(readOptions(args, process.env).apps);
-  process.on('SIGHUP', () => void reload().catch(notRead));
+  onReload(() => void reload().catch(notRead));
   await server.start();
 }
 

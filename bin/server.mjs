@@ -53,6 +53,8 @@ export class Server {
   #variables = {};
   /** Apps that the worker has yet to take or to refuse. @type {string | undefined} */
   #appsToGive;
+  /** Whether it could not be asked to: it is asked again. */
+  #appsWait = false;
   /** One after the other: what was read last is what counts. @type {Promise<void>} */
   #giving = Promise.resolve();
   /** @type {Runtime | undefined} */
@@ -106,6 +108,7 @@ export class Server {
       throw error;
     }
     this.#serves = true;
+    await this.#giveWaitingApps();
     this.#sayReady();
     const { allowed = Infinity } = await descriptorsOf(Number(this.#current.pid)) ?? {};
     const note = 'a connection takes two: raise the limit of open files';
@@ -153,7 +156,9 @@ export class Server {
     return new Error(message.replace(/^this deployment's APPS can't be read: (apps: )?/, `${name}: `));
   }
 
-  #giveApps() {
+  /** @param {'first' | 'again'} [time] the log is told of the first failure */
+  #giveApps(time = 'first') {
+    this.#appsWait = false;
     this.#giving = this.#giving.catch(() => {}).then(async () => {
       const text = this.#appsToGive;
       if (text === undefined) return;
@@ -170,11 +175,16 @@ export class Server {
           settled();
           throw this.#named(error);
         }
-        const note = 'the runtime has them when it has started again';
-        this.#log.say('warn', 'apps wait', { message, note });
+        this.#appsWait = true;
+        const note = 'they are given to the runtime when it answers';
+        if (time === 'first') this.#log.say('warn', 'apps wait', { message, note });
       }
     });
     return this.#giving;
+  }
+
+  async #giveWaitingApps() {
+    await this.#giveApps('again').catch(({ message }) => this.#log.say('error', 'apps not read', { message }));
   }
 
   /** Sends all connections away, ends the runtime, and resolves when it is gone. */
@@ -327,7 +337,7 @@ export class Server {
       if (this.#stopping) return;
       try {
         await this.#run();
-        await this.#giveApps().catch(({ message }) => this.#log.say('error', 'apps not read', { message }));
+        await this.#giveWaitingApps();
         this.#sayReady();
       } catch (error) {
         this.#log.say('error', 'the runtime did not start', { message: /** @type {Error} */ (error).message });
@@ -338,6 +348,7 @@ export class Server {
   /** Looks at the memory and the descriptors of the runtime. */
   async #watch() {
     while (!this.#stopping) {
+      if (this.#appsWait) void this.#giveWaitingApps();
       await this.#boundConnections();
       if (this.#runtime?.pid !== undefined) await this.#boundMemory(this.#runtime.pid);
       await pause(LOOK_MS, undefined, { signal: this.#stopped.signal, ref: false }).catch(() => {});

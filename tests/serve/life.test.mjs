@@ -247,6 +247,34 @@ test('a SIGHUP while the runtime is away counts when it is back', async (t) => {
   assert.deepEqual([await status(first), await status(second)], [401, 200]);
 });
 
+test('a SIGHUP before the server is ready counts when it is', async (t) => {
+  const file = path.join(folder(t), 'apps.json');
+  fs.writeFileSync(file, '{"apps":[]}');
+  const served = new Served(path.join(folder(t), 'data'), { args: ['--apps', file] });
+  t.after(() => served.end());
+  const started = served.start();
+  // The apps have been read by then.
+  await served.heard('no apps');
+  fs.writeFileSync(file, appsOf([{ name: 'main', secret: first }]));
+  served.signal('SIGHUP');
+  await started;
+  await served.heard('apps read again');
+  assert.ok(await rest(served, { key: `own.main:${first}` }).channels.get('x').history());
+});
+
+test('SIGUSR1 and SIGUSR2 change nothing, and SIGQUIT stops as SIGTERM does', async (t) => {
+  const served = await Served.start(t);
+  const client = new RawClient(served, { key: demoKey });
+  await client.expect(action.CONNECTED);
+  for (const signal of /** @type {const} */ (['SIGUSR1', 'SIGUSR2'])) served.signal(signal);
+  assert.equal((await fetch(`${served.url}/health`)).status, 200);
+  const closed = served.closed();
+  served.signal('SIGQUIT');
+  assert.equal((await client.expect(action.DISCONNECTED)).error.code, 80003);
+  assert.equal(await closed, 0);
+  assert.doesNotMatch(served.log, /[Dd]ebugger/);
+});
+
 test('apps without the key of EVENT_KEY are refused at a SIGHUP as they are at the start', async (t) => {
   const file = path.join(folder(t), 'apps.json');
   fs.writeFileSync(file, appsOf([{ name: 'event', secret: first }]));

@@ -192,9 +192,14 @@ export class Served {
 
   /** Ends it in order. @returns {Promise<number | null>} its exit status */
   async stop() {
-    const closed = once(/** @type {any} */ (this.#child), 'close');
+    const closed = this.closed();
     this.signal('SIGTERM');
-    const [code] = await closed;
+    return closed;
+  }
+
+  /** Waits until it has ended. @returns {Promise<number | null>} its exit status */
+  async closed() {
+    const [code] = await once(/** @type {any} */ (this.#child), 'close');
     return code;
   }
 
