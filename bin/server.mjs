@@ -95,9 +95,6 @@ export class Server {
       const removed = removeEmpty(this.#data);
       if (removed > 0) this.#log.say('info', 'files of expired objects removed', { removed });
       this.#folder = this.#makeFolder();
-      this.#compress();
-      this.#http2 = new Http2(this.#mayCall('PUSH_PRIVATE_ADDRESSES'));
-      await this.#http2.listen(this.#folder);
       if (!this.#settings.descriptors) {
         ({ descriptors: this.#sockets, close: this.#closeSockets } = await listen(this.#settings.host, this.#port));
       }
@@ -216,7 +213,7 @@ export class Server {
   /** As many files of the page as there is room for. */
   #compress() {
     try {
-      fs.mkdirSync(this.#compressed, { recursive: true });
+      fs.mkdirSync(this.#compressed, { recursive: true, mode: 0o700 });
       compressAssets(this.#assets, page, this.#compressed);
     } catch (error) {
       if (!isFull(error)) throw error;
@@ -297,7 +294,17 @@ export class Server {
     }
   }
 
+  /** What a runtime needs in the folder, also when somebody has emptied it. */
+  async #furnish() {
+    if (this.#http2 && [this.#compressed, http2In(this.#folder)].every((place) => fs.existsSync(place))) return;
+    this.#compress();
+    this.#http2?.stop();
+    this.#http2 = new Http2(this.#mayCall('PUSH_PRIVATE_ADDRESSES'));
+    await this.#http2.listen(this.#folder);
+  }
+
   async #begin() {
+    await this.#furnish();
     const config = runtimeConfig({
       ...this.#settings,
       port: this.#port,

@@ -110,6 +110,21 @@ test('all addresses of a name are listened on', async (t) => {
   }
 });
 
+test('a runtime starts again also when its folder was removed, with all that it needs there', async (t) => {
+  const served = await Served.start(t);
+  const run = path.join(served.data, 'run');
+  const files = () => fs.readdirSync(run, { recursive: true }).map(String).toSorted();
+  const before = files();
+  fs.rmSync(run, { recursive: true });
+  const seen = served.lines.length;
+  process.kill(served.runtimePid, 'SIGKILL');
+  const line = await Promise.race(['ready', 'the runtime did not start'].map((event) => served.heard(event, seen)));
+  assert.equal(line.event, 'ready', line.message);
+  assert.deepEqual(files(), before);
+  const page = await fetch(served.url, { headers: { 'accept-encoding': 'br' } });
+  assert.deepEqual([page.status, page.headers.get('content-encoding')], [200, 'br']);
+});
+
 test('SIGTERM tells every connection to come back, in steps, lets nobody in, and ends with status 0', async (t) => {
   const served = await Served.start(t, { args: ['--drain', '2'] });
   const options = { key: demoKey };
