@@ -20,7 +20,9 @@ use courtside::model::packed::Packed;
 use courtside::model::serial::Position;
 use courtside::protocol::mqtt::gate::packets as packets_of;
 use courtside::relay::{Effect, Relay, SocketId};
-use courtside::rpc::{Answer, Backlog, Delivery, Publish, PublishKey, ReadFrom, RelayName, Request, Response, Ticket};
+use courtside::rpc::{
+    Answer, Backlog, Delivery, Outcome, Publish, PublishKey, Published, ReadFrom, RelayName, Request, Response, Ticket,
+};
 use serde_json::json;
 use support::bench::{EPOCH, NOW_MS, address, call, delivery, entries, relay, subscribed};
 use support::grant::grant;
@@ -103,10 +105,16 @@ fn a_killed_relay_publishes_wills_when_their_clients_had_time_to_come_back() {
     assert_eq!(wills(&effects), []);
     let due_ms = relay.deadline().expect("something is due");
     assert_eq!(due_ms, NOW_MS + GRACE_MS);
-    let published = wills(&relay.tick(due_ms));
+    let effects = relay.tick(due_ms);
+    let published = wills(&effects);
     assert_eq!(published[0].messages()[0].data, Data::Text("off".to_owned()));
     assert_eq!(published[0].key, PublishKey::Request("will!connection1".to_owned()));
     assert_eq!(wills(&relay.tick(due_ms + 1)), [], "once");
+    assert_eq!(wills(&killed(rows(&effects), due_ms + 1).1), published, "again, where nobody has answered");
+    let outcomes = vec![Outcome::Accepted { position: Position(1), count: 1 }];
+    let accepted = Response::Published(Published { epoch: EPOCH.to_owned(), outcomes });
+    let effects = relay.answered(call(&effects).0, Some(Ok(accepted)), due_ms + 1);
+    assert_eq!(wills(&killed(rows(&effects), due_ms + 2).1), []);
 }
 
 #[test]

@@ -55,6 +55,9 @@ pub struct Kept {
     /// Its row says by its name no more than which client id it has.
     #[serde(skip)]
     is_earlier: bool,
+    /// Its will was said, and its row has it until the channel has answered: a killed relay says it again.
+    #[serde(skip)]
+    is_said: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -105,7 +108,7 @@ impl Kept {
 
     /// When something is due for it.
     fn due_ms(&self) -> Option<u64> {
-        self.will_at_ms().or(self.ends_at_ms())
+        self.will_at_ms().or(self.ends_at_ms()).filter(|_| !self.is_said)
     }
 
     fn same_but_for_places(&self, subscriptions: &[Subscribed]) -> bool {
@@ -239,7 +242,7 @@ impl Relay {
                 attach.extend(kept.subscriptions.into_iter().map(|subscribed| subscribed.attach(mqtt)));
                 mqtt.go_on(kept.taken, kept.unacknowledged);
             }
-            Some(kept) => self.publish_will(kept),
+            Some(kept) => _ = self.publish_will(&id, &kept),
             None => {}
         }
         if mqtt.taken.session.is_empty() {
@@ -260,6 +263,7 @@ impl Relay {
                 will,
                 by,
                 is_earlier: false,
+                is_said: false,
             };
             self.mqtt.put(&id, kept, self.now_ms);
         }
@@ -335,8 +339,8 @@ impl Relay {
     /// Does what is due for a session without a connection, and keeps what is left of it.
     fn settle_mqtt(&mut self, id: String, mut kept: Kept) {
         if kept.will_at_ms().is_some_and(|at_ms| at_ms <= self.now_ms) {
-            let will = kept.will.take();
-            self.publish_will(Kept { will, ..kept.clone() });
+            kept.is_said = self.publish_will(&id, &kept);
+            kept.will = kept.will.filter(|_| kept.is_said);
         }
         let is_over = kept.ends_at_ms().is_some_and(|at_ms| at_ms <= self.now_ms);
         if !is_over || kept.will.is_some() {
@@ -356,7 +360,8 @@ impl Relay {
             }
         }
         // An alarm finds the connections of a relay that was killed: see `part_lost_mqtt`.
-        let watches = self.mqtt.kept.values().any(|kept| kept.parted.is_none() && kept.will.is_some());
+        let is_watched = |kept: &Kept| kept.will.is_some() && (kept.parted.is_none() || kept.is_said);
+        let watches = self.mqtt.kept.values().any(is_watched);
         let watch_ms = watches.then_some(self.now_ms + MQTT_WATCH_MS);
         self.mqtt.due_ms = self.mqtt.kept.values().filter_map(Kept::due_ms).chain(watch_ms).min();
     }

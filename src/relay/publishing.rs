@@ -318,6 +318,8 @@ impl Relay {
         for item in items {
             self.queue.bytes -= item.bytes;
             let outcome = outcome(&item);
+            #[cfg(feature = "mqtt")]
+            self.will_answered(&item);
             let Some(place) = item.place else { continue };
             if let Some(session) = self.owner(&item) {
                 session.outbox.resolve(place, outcome);

@@ -29,6 +29,7 @@ impl Versioned for Kept {
             by,
             grant,
             is_earlier,
+            is_said: false,
         })
     }
 }

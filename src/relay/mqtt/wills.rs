@@ -7,18 +7,41 @@ use crate::auth::{Grant, Key, Operations};
 use crate::protocol::mqtt::session::Testament;
 use crate::rpc::{Publish, PublishKey, Submission};
 
+/// Stands in the place of a connection, where an item has the name of a session in that of the connection's.
+const NOBODY: SocketId = SocketId(0);
+
+/// A channel takes a will once, however often it is said.
+fn key_of(kept: &Kept) -> PublishKey {
+    PublishKey::Request(format!("will!{}", kept.connection_id))
+}
+
 impl Relay {
-    pub(super) fn publish_will(&mut self, kept: Kept) {
-        let Some(will) = kept.will else { return };
-        if !self.admits_will(&will, kept.by.is_key) || !kept.grant.is_none_or(|grant| self.may_say(&grant, &will)) {
+    /// Says the will of this session, if it has one that may be said. Gives whether it does.
+    pub(super) fn publish_will(&mut self, id: &str, kept: &Kept) -> bool {
+        let Some(will) = kept.will.clone() else { return false };
+        let may_say = |grant: &Grant| self.may_say(grant, &will);
+        if kept.is_said || !kept.grant.as_ref().is_none_or(may_say) || !self.admits_will(&will, kept.by.is_key) {
+            return kept.is_said;
+        }
+        let key = key_of(kept);
+        let content = Submission::Messages(vec![will.message]);
+        let publish = Publish { key, connection_id: None, by: kept.by.clone(), content };
+        let bytes = publish.weight();
+        let item = Item { socket: NOBODY, connection_id: id.to_owned(), place: None, publish, bytes };
+        self.enqueue(will.channel.owner(), item);
+        true
+    }
+
+    /// The channel has answered: of what was said by nobody's connection, that is a will.
+    pub(in crate::relay) fn will_answered(&mut self, item: &Item) {
+        let id = &item.connection_id;
+        let is_its = |kept: &Kept| kept.is_said && key_of(kept) == item.publish.key;
+        if item.socket != NOBODY || !self.mqtt.kept.get(id).is_some_and(is_its) {
             return;
         }
-        let key = PublishKey::Request(format!("will!{}", kept.connection_id));
-        let content = Submission::Messages(vec![will.message]);
-        let publish = Publish { key, connection_id: None, by: kept.by, content };
-        let bytes = publish.weight();
-        let item = Item { socket: SocketId(0), connection_id: String::new(), place: None, publish, bytes };
-        self.enqueue(will.channel.owner(), item);
+        if let Some(kept) = self.mqtt.take(id) {
+            self.settle_mqtt(id.clone(), Kept { will: None, is_said: false, ..kept });
+        }
     }
 
     /// Whether the credentials of its client still let it: its token may be revoked, and its key have ended, be gone or
