@@ -127,6 +127,19 @@ for (const { way, transports } of ways) {
 /** @param {string} by @param {number} count */
 const numbered = (by, count) => Array.from({ length: count }, (_, index) => `${by} ${index}`);
 
+/**
+ * Of polling clients a poll is under way nearly always, and an object is idle between two: it may take a few pings.
+ * @param {'Channel' | 'Relay'} className @param {string} [name] @returns {Promise<number>}
+ */
+async function evictBetween(className, name, tries = 4) {
+  try {
+    return await runtime.evict(className, name);
+  } catch (error) {
+    if (tries === 1 || !/active references/.test(String(error))) throw error;
+    return evictBetween(className, name, tries - 1);
+  }
+}
+
 for (const { way, transports } of ways) {
   for (const loss of /** @type {const} */ (['cut', 'vanish'])) {
     test(`${way}: who drops off (${loss}) goes on where it was, with nothing lost and nothing twice`, async (t) => {
@@ -169,7 +182,7 @@ for (const { way, transports } of ways) {
     const gone = sockets.map((socket) => once(/** @type {any} */ (socket), 'disconnect'));
     const isHeld = transports.at(-1) === 'websocket';
     for (const [round, data] of numbered('round', isHeld ? 6 : 1).entries()) {
-      assert.ok(await runtime.evict('Relay') + await runtime.evict('Channel', `demo/${name}`) > 0);
+      assert.ok(await evictBetween('Relay') + await evictBetween('Channel', `demo/${name}`) > 0);
       await channel.publish('a', data);
       if (isHeld) await Promise.all(hears.map(({ until }) => until(round + 1)));
     }
