@@ -25,7 +25,7 @@ impl Relay {
         }
         let key = key_of(kept);
         let content = Submission::Messages(vec![will.message]);
-        let publish = Publish { key, connection_id: None, by: kept.by.clone(), content };
+        let publish = Publish { key, connection_id: None, by: kept.by, content };
         let bytes = publish.weight();
         let item = Item { socket: NOBODY, connection_id: id.to_owned(), place: None, publish, bytes };
         self.enqueue(will.channel.owner(), item);
