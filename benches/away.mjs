@@ -1,7 +1,7 @@
 /**
- * How long clients of the `ably` SDK are away from `courtside serve`, at `npx node benches/away.mjs [clients] [rounds]`,
- * 100 and 10 unless said: when its runtime is killed, when it is started anew on a socket that systemd would hold, and
- * when it is started anew on its own.
+ * How long clients of the `ably` SDK are away from `courtside serve`, at `npx node benches/away.mjs [clients]
+ * [rounds]`, 100 and 10 unless said: when its runtime is killed, when it is started anew on a socket that systemd
+ * would hold, and when it is started anew on its own.
  */
 import fs from 'node:fs';
 import path from 'node:path';

@@ -1,6 +1,7 @@
 /**
- * The thread of bin/listening.mjs: it opens the sockets, says which descriptors they have, and stands still. Node accepts
- * whoever comes to a socket that it listens on, at the next turn of the thread's event loop; here there is none.
+ * The thread of bin/listening.mjs: it opens the sockets, says which descriptors they have, and stands still. Node
+ * accepts whoever comes to a socket that it listens on, at the next turn of the thread's event loop: there is none
+ * here.
  */
 import dns from 'node:dns';
 import { once } from 'node:events';

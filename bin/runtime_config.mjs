@@ -16,12 +16,12 @@ export const page = path.join(root, 'www');
 const classes = { CHANNEL: 'Channel', RELAY: 'Relay', APP: 'App', PROBE: 'Probe' };
 
 /**
- * @param {{ host: string, port: number, sockets: number, data: string, control: string, http2: string, tlsCert?: string,
- *   tlsKey?: string, trustProxy: boolean, privatePush: boolean, privateReceivers: boolean,
+ * @param {{ host: string, port: number, sockets: number, data: string, control: string, http2: string,
+ *   tlsCert?: string, tlsKey?: string, trustProxy: boolean, privatePush: boolean, privateReceivers: boolean,
  *   variables: string[], assets: Record<string, import('./assets.mjs').Asset>, compressed: string }} options
- *   `sockets` is how many there are for clients; `control` and `http2` are the paths of sockets; `privatePush` says whether push services may be at private
- *   addresses, and `privateReceivers` whether receivers of webhooks may; `variables` are names in the runtime's
- *   environment; `compressed` is the directory of the assets that are
+ *   `sockets` is how many there are for clients; `control` and `http2` are the paths of sockets; `privatePush` says
+ *   whether push services may be at private addresses, and `privateReceivers` whether receivers of webhooks may;
+ *   `variables` are names in the runtime's environment; `compressed` is the directory of the assets that are
  */
 export function runtimeConfig({
   host, port, sockets, data, control, http2, tlsCert, tlsKey, trustProxy, privatePush, privateReceivers, variables,

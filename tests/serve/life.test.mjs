@@ -37,7 +37,10 @@ test('a runtime that crashes is started again, and clients resume', async (t) =>
   assert.equal(client.connection.id, id, 'resumed');
 });
 
-/** Waits until a client has lost its connection and has it again, at its first try. @param {import('ably').Realtime} client */
+/**
+ * Waits until a client has lost its connection and has it again, at its first try.
+ * @param {import('ably').Realtime} client
+ */
 async function comesBack({ connection }) {
   const { id } = connection;
   /** @type {string[]} */
@@ -49,7 +52,7 @@ async function comesBack({ connection }) {
   assert.equal(connection.id, id, 'resumed');
 }
 
-/** Of a client that waits for a slow machine: else it asks the net after four seconds whether WebSockets get through. */
+/** Waits for a slow machine: else a client asks the net after four seconds whether WebSockets get through. */
 const patient = /** @type {import('ably').ClientOptions} */ ({ webSocketSlowTimeout: 60_000, realtimeRequestTimeout: 60_000 });
 
 test('who comes while there is no runtime waits for the next: the SDK is back at its first try, and nobody has left', async (t) => {

@@ -89,8 +89,9 @@ export class Served {
 
   /**
    * @param {string} data
-   * @param {{ args?: string[], environment?: Record<string, string>, wrapper?: string[], sockets?: number[] }} [options]
-   *   `wrapper` is what runs the command; `sockets` are given to it as systemd does
+   * @param {{
+   *   args?: string[], environment?: Record<string, string>, wrapper?: string[], sockets?: number[]
+   * }} [options] `wrapper` is what runs the command; `sockets` are given to it as systemd does
    */
   constructor(data, { args = [], environment = {}, wrapper = [], sockets = [] } = {}) {
     this.data = data;
