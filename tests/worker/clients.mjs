@@ -88,6 +88,20 @@ export async function inState(what, state) {
   });
 }
 
+/**
+ * What becomes of a connection from now on, of one kind or of all. It is noted and looked at later: what a listener
+ * throws the SDK keeps to itself.
+ * @param {import('ably').Realtime} client @param {import('ably').ConnectionEvent} [event]
+ */
+export function changesOf({ connection }, event) {
+  /** @type {import('ably').ConnectionStateChange[]} */
+  const changes = [];
+  const note = (/** @type {import('ably').ConnectionStateChange} */ change) => { changes.push(change); };
+  if (event) connection.on(event, note);
+  else connection.on(note);
+  return changes;
+}
+
 /** What a channel receives from now on, in order. */
 export class Inbox {
   /** @type {import('ably').InboundMessage[]} */
