@@ -1,21 +1,6 @@
-//! The two base64 alphabets, lenient about padding, because clients differ.
+//! Texts that stand for others.
 
-use base64::Engine;
-use base64::alphabet::{STANDARD, URL_SAFE};
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-
-const LENIENT: GeneralPurposeConfig =
-    GeneralPurposeConfig::new().with_encode_padding(false).with_decode_padding_mode(DecodePaddingMode::Indifferent);
-
-/// What JWTs and our tokens are written in: `-` and `_`, no padding.
-pub(super) const URL: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, LENIENT);
-
-const PLAIN: GeneralPurpose = GeneralPurpose::new(&STANDARD, LENIENT);
-
-/// From either alphabet.
-pub fn from_base64(text: &str) -> Option<Vec<u8>> {
-    PLAIN.decode(text).or_else(|_| URL.decode(text)).ok()
-}
+use crate::base::base64::from_base64;
 
 /// From either alphabet, to text.
 pub(super) fn text_from_base64(text: &str) -> Option<String> {

@@ -6,11 +6,11 @@ use std::rc::Rc;
 use base64::Engine;
 use serde_json::{Map, Value};
 
-use super::encoding::URL;
 use super::fields::quoted;
 use super::grant::{Claims, Grant, ROOM_CLAIM};
 use super::resource::Resource;
 use super::{Capability, Identity, Key, KeyName};
+use crate::base::base64::URL;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{CLOCK_SKEW_MAX_MS, REVOCABLE_IAT_AHEAD_MAX_MS, REVOCATION_KEY_MAX_BYTES, USER_CLAIMS_MAX_BYTES};
 use crate::model::node;

@@ -42,7 +42,6 @@ pub use attempts::{Attempts, Guessed};
 pub use ban::{Ban, Bans, subject};
 pub use capability::Capability;
 pub use credentials::{Credentials, Presented, Surface, bearer};
-pub use encoding::from_base64;
 pub use grant::Grant;
 pub use identity::Identity;
 pub use key::{Key, KeyName};

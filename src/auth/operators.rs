@@ -6,9 +6,9 @@
 
 use base64::Engine;
 
-use super::encoding::URL;
 use super::request::ApprovedToken;
 use super::{Capability, Identity, Key, KeyName, Secret, TokenDetails};
+use crate::base::base64::URL;
 use crate::limits::{CONSOLE_TOKEN_TTL_MS, TOKEN_DEFAULT_TTL_MS};
 use crate::model::name::{AppId, LIFECYCLE, LOG, STATISTICS};
 

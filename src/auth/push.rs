@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Map, Value, json};
 
 use super::fields::Fields;
-use super::from_base64;
+use crate::base::base64::from_base64;
 use crate::base::endpoint::Endpoint;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{HOOK_URL_MAX_BYTES, PUSH_KEY_MAX_BYTES, PUSH_NAME_MAX_BYTES, RSA_KEY_MIN_BYTES};

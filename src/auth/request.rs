@@ -4,9 +4,9 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::encoding::from_base64;
 use super::token::{self, Terms};
 use super::{App, Capability, Grant, Identity, Key, KeyName};
+use crate::base::base64::from_base64;
 use crate::error::{Code, ErrorInfo};
 use crate::limits::{CLOCK_SKEW_MAX_MS, NONCE_MAX_BYTES, NONCE_MIN_CHARS, TOKEN_DEFAULT_TTL_MS};
 

@@ -7,10 +7,10 @@
 use base64::Engine;
 use serde::{Deserialize, Serialize};
 
-use super::encoding::URL;
 use super::grant::{Claims, Grant};
 use super::secret::{MAC_BYTES, mac, verifies};
 use super::{Capability, Identity, Key, KeyName};
+use crate::base::base64::URL;
 use crate::base::pinned::{self, Versioned};
 use crate::error::ErrorInfo;
 use crate::limits::TOKEN_MAX_BYTES;

@@ -1,6 +1,7 @@
-//! Tools of every room: stored formats with a version per type, small collections, budgets, rates and pauses, and
-//! addresses that this server calls.
+//! Tools of every room: base64, stored formats with a version per type, small collections, budgets, rates and pauses,
+//! and addresses that this server calls.
 
+pub mod base64;
 pub mod cache;
 pub mod counted;
 pub mod digest;

@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 
+use crate::base::base64::from_lines_of_base64;
 use crate::error::{Code, ErrorInfo};
 use crate::model::node::{Node, Wanted};
 
@@ -107,9 +108,9 @@ fn unwrap_base64(text: String, encoding: Option<String>) -> (Data, Option<String
         },
         None => return (Data::Text(text), encoding),
     };
-    match BASE64.decode(&text) {
-        Ok(bytes) => (Data::Binary(bytes), inner),
-        Err(_) => (Data::Text(text), encoding),
+    match from_lines_of_base64(&text) {
+        Some(bytes) => (Data::Binary(bytes), inner),
+        None => (Data::Text(text), encoding),
     }
 }
 
@@ -121,6 +122,12 @@ fn push(encoding: Option<String>, outer: &str) -> String {
 /// around it, so any mention counts.
 pub fn claims_delta(encoding: &str) -> bool {
     encoding.to_ascii_lowercase().contains("vcdiff")
+}
+
+/// Whether an encoding says that the data is base64: of the last step, and as SDKs read it. They decode that before
+/// anything else.
+pub fn claims_base64(encoding: &str) -> bool {
+    encoding.rsplit('/').next().is_some_and(|outermost| outermost.to_ascii_lowercase().contains("base64"))
 }
 
 /// Bytes as JSON carries them, with the encoding that says so.
@@ -163,6 +170,13 @@ mod tests {
             from_json(r#""AQID""#, Some("utf-8/cipher+aes-128-cbc/base64")).unwrap(),
             bytes(Some("utf-8/cipher+aes-128-cbc"))
         );
+        for differs in [r#""AQID\n""#, r#""AQ\r\nID""#] {
+            assert_eq!(from_json(differs, Some("base64")).unwrap(), bytes(None), "{differs}");
+        }
+        let tailed = (Data::Binary(vec![255, 239]), None);
+        for differs in [r#""/+8=""#, r#""/+8""#, r#""_-8""#] {
+            assert_eq!(from_json(differs, Some("base64")).unwrap(), tailed, "{differs}");
+        }
         assert_eq!(from_json(r#""A!""#, Some("json/base64")).unwrap(), text("A!", "json/base64"));
         assert_eq!(from_json(r#""{bad""#, Some("json")).unwrap(), text("{bad", "json"));
         assert_eq!(from_json(r#""x""#, Some("xbase64")).unwrap(), text("x", "xbase64"));

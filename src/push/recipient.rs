@@ -3,7 +3,8 @@
 use serde_json::{Map, Value};
 
 use super::device::{bad, bounded};
-use crate::auth::{Secret, from_base64};
+use crate::auth::Secret;
+use crate::base::base64::from_base64;
 use crate::base::endpoint::Endpoint;
 use crate::error::ErrorInfo;
 use crate::limits::PUSH_RECIPIENT_MAX_BYTES;

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use serde_json::json;
 
 use crate::base::counted::Counted;
-use crate::model::data::Data;
+use crate::model::data::{Data, claims_base64};
 use crate::model::message::{Content, Entry, Kind, Message};
 use crate::model::serial::Position;
 use crate::protocol::outbound::message_id;
@@ -76,7 +76,8 @@ impl Deltas {
             && let Some((entry, index)) = last_message(entries)
         {
             // SDKs take what they got last for the base, whatever it was: behind a changed message all begins anew.
-            *self = if entry.version(index).is_some() { Deltas::Whole } else { Deltas::After(Mark::of(entry, index)) };
+            let is_base = entry.version(index).is_none() && is_read_as_it_is(&entry.messages()[index]);
+            *self = if is_base { Deltas::After(Mark::of(entry, index)) } else { Deltas::Whole };
         }
     }
 }
@@ -117,17 +118,22 @@ pub fn link(base: Option<&Base>, entries: &[&Entry]) -> Vec<Entry> {
             {
                 deltas[index] = delta;
             }
-            before = Some((message_id(entry, index), &message.data));
+            before = is_read_as_it_is(message).then(|| (message_id(entry, index), &message.data));
         }
     }
     linked
+}
+
+/// Whether SDKs take its data for a base as it is. What claims to be base64 they decode first, though it is not.
+fn is_read_as_it_is(message: &Message) -> bool {
+    !message.encoding.as_deref().is_some_and(claims_base64)
 }
 
 /// The message as a delta to another's data; none where that says no less.
 fn delta(message: &Message, from: &str, base: &Data) -> Option<Message> {
     let encoding = message.encoding.as_deref();
     // What is encrypted has nothing in common with anything.
-    if encoding.is_some_and(|encoding| encoding.contains("cipher")) {
+    if encoding.is_some_and(|encoding| encoding.contains("cipher")) || !is_read_as_it_is(message) {
         return None;
     }
     let bytes = vcdiff::encode(base.bytes(), message.data.bytes());

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import test, { after } from 'node:test';
 import vcdiff from '@ably/vcdiff-decoder';
-import { Inbox, connected, formats, rest } from './clients.mjs';
+import { Inbox, connected, demoKey, formats, rest } from './clients.mjs';
 import { unlessEvicted } from './evictions.mjs';
 import { unlessKilled } from './kills.mjs';
 import { startRuntime } from './runtime.mjs';
@@ -56,6 +56,29 @@ for (const { format, useBinaryProtocol } of formats) {
     await inbox.until(sent.length);
     assert.deepEqual(inbox.data, sent);
     assert.equal(decoder.calls, 3);
+  });
+}
+
+for (const { format, useBinaryProtocol } of formats) {
+  test(`${format}: what is base64 in lines, or says that it is and is not, is told as it is read`, async (t) => {
+    const name = `base64-${format}`;
+    const { channelOf } = await reader(t, { useBinaryProtocol });
+    const inbox = await Inbox.of(channelOf(name));
+    const bytes = scores.map(({ points }) => Buffer.from(`${'all the same but for '.repeat(40)}${points}`));
+    const lines = bytes.map((some) => some.toString('base64').replace(/.{60}/g, '$&\n'));
+    // Those who read it leave out what is no letter of base64.
+    const said = [...lines.map((line) => `${line}\n`), ...lines.map((line) => `!${line}`)];
+    for (const data of said) {
+      const answer = await fetch(`${runtime.url}/channels/${name}/messages?key=${demoKey}`, {
+        method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ data, encoding: 'base64' }),
+      });
+      assert.equal(answer.status, 201);
+    }
+    await rest(runtime).channels.get(name).publish('a', 'and on');
+    await inbox.until(said.length + 1);
+    assert.deepEqual(inbox.data.map((data) => Buffer.from(data).toString()), [...bytes, ...bytes, 'and on'].map(String));
+    const page = await rest(runtime, { useBinaryProtocol: true }).channels.get(name).history({ direction: 'forwards', limit: bytes.length });
+    assert.deepEqual(page.items.map(({ data }) => data), bytes);
   });
 }
 

@@ -14,9 +14,9 @@ mod webhooks;
 use base64::Engine;
 use serde_json::{Value, json};
 
-use super::encoding::URL;
 use super::secret::mac;
 use super::{App, Apps, Credentials, Grant, KeyName, Presented, Surface, TokenDetails, TokenRequest};
+use crate::base::base64::URL;
 use crate::error::ErrorInfo;
 use crate::limits::SHORT_SECRET_MIN_BYTES;
 use crate::model::name::AppId;
