@@ -308,6 +308,32 @@ test('what shows before it is answered can be undone at once', options, async (t
   }
 });
 
+test('what is told of a message is newer than what was read before and comes after', options, async (t) => {
+  const venue = await Venue.of(t, runtime);
+  const { serials: [asked] } = await rest(runtime).channels.get('event:questions').publish('question', { text: 'Read?' });
+  const ann = await venue.open('/time', 'Ann', { isOpen: false });
+  const read = new Promise((resolve) => {
+    void ann.route(/event(:|%3A)questions\/messages/u, async (route) => {
+      const answer = await route.fetch();
+      resolve(() => route.fulfill({ response: answer }));
+    });
+  });
+  await ann.goto(runtime.url);
+  await connected(ann);
+  const give = await read;
+  // Nobody is told of it before it is here, too.
+  await rest(runtime).channels.get('event:questions').updateMessage({ serial: String(asked), data: { text: 'Told?' } });
+  const question = part(ann, 'questions').locator('.question', { hasText: 'Told?' });
+  await question.getByRole('button', { name: /Upvote/u }).click();
+  await question.getByText('1', { exact: true }).waitFor();
+  const shown = ann.waitForResponse(/event(:|%3A)questions\/messages/u);
+  await give();
+  await (await shown).finished();
+  await write(ann, 'Ask a question', 'Behind it?');
+  await says(ann, 'questions', 'Behind it?');
+  await question.getByText('1', { exact: true }).waitFor();
+});
+
 /** Before anything can come back. @param {import('playwright-core').Locator} button */
 const twice = (button) => button.evaluate((element) => {
   for (let press = 0; press < 2; press++) /** @type {HTMLElement} */ (element).click();

@@ -37,6 +37,10 @@ export class Log {
   #page = null;
   /** How often it was read: what an earlier reading brings no longer counts. */
   #loads = 0;
+  /** Pages that are under way, and what was told of messages meanwhile: it is newer than what they bring. */
+  #reading = 0;
+  /** @type {Map<string, Record<string, any>>} */
+  #told = new Map();
   #changed;
   #first;
   channel;
@@ -69,9 +73,26 @@ export class Log {
   }
 
   async earlier() {
-    this.#page = (await this.#page?.next()) ?? null;
-    this.#page?.items.forEach((message) => this.#take(message, false));
+    const load = this.#loads;
+    await this.#read(async () => this.#page?.next(), load);
     this.#changed(this);
+  }
+
+  /**
+   * A page, if nothing has begun anew meanwhile.
+   * @param {() => Promise<import('ably').PaginatedResult<Message> | null | undefined>} ask @param {number} load
+   */
+  async #read(ask, load) {
+    this.#reading++;
+    try {
+      const page = await ask() ?? null;
+      if (load !== this.#loads) return null;
+      this.#page = page;
+      page?.items.forEach((message) => this.#take(message, false));
+      return page;
+    } finally {
+      if (--this.#reading === 0) this.#told.clear();
+    }
   }
 
   /**
@@ -80,22 +101,20 @@ export class Log {
    */
   async #load() {
     const load = ++this.#loads;
+    // Of what was before the gap.
+    this.#told.clear();
     const before = this.entries.map(({ key }) => key);
     const [oldest] = before;
     const kept = new Set();
     try {
       const limit = before.length > HISTORY ? GAP_HISTORY : this.#first;
-      let page = /** @type {import('ably').PaginatedResult<Message> | null} */ (await this.channel.history({ limit }));
-      while (page && load === this.#loads) {
-        this.#page = page;
-        for (const message of page.items) {
-          kept.add(message.serial);
-          this.#take(message, false);
-        }
+      let page = await this.#read(() => this.channel.history({ limit }), load);
+      while (page) {
+        for (const { serial } of page.items) kept.add(serial);
         const last = page.items.at(-1)?.serial;
         const isWhole = oldest === undefined || (last !== undefined && last <= oldest);
         if (isWhole || kept.size >= ENTRIES_MAX || !page.hasNext()) break;
-        page = await page.next();
+        page = await this.#read(page.next.bind(page), load);
       }
       if (load === this.#loads) this.#drop(before.filter((key) => !kept.has(key)));
     } catch (error) {
@@ -125,7 +144,9 @@ export class Log {
       key, version: 0, versionSerial: '', clientId: message.clientId ?? '', changedBy: '', name: message.name ?? '',
       data: undefined, at: message.timestamp ?? 0, deleted: false, edited: false, summary: {}, live,
     };
-    if (message.annotations?.summary) entry.summary = message.annotations.summary;
+    const summary = (live ? undefined : this.#told.get(key)) ?? message.annotations?.summary;
+    if (live && summary && this.#reading > 0) this.#told.set(key, summary);
+    if (summary) entry.summary = summary;
     if (message.action !== 'message.summary') change(entry, message);
     entry.version++;
     // A summary of what is not here says nothing of who wrote it: the history does.
