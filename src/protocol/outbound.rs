@@ -287,18 +287,15 @@ pub fn entries_frame(channel: &str, epoch: &str, entries: &[&Entry], mut voice: 
     Some(voice.say(&frame))
 }
 
-/// The SYNC frame for members; `serial` says of which sync, and how far it is.
-pub fn sync_frame<'a>(
-    channel: &str,
-    serial: &str,
-    members: impl Iterator<Item = &'a Entry>,
-    mut voice: impl Voice,
-) -> Encoded {
+/// The SYNC frame for members; `serial` says of which sync, and how far it is. Its time is that of who came last: there
+/// are clients that read no other.
+pub fn sync_frame(channel: &str, serial: &str, members: &[Entry], mut voice: impl Voice) -> Encoded {
     let frame = Outbound {
         action: action::SYNC,
         channel: Some(channel),
         channel_serial: Some(serial),
-        presence: Some(events(members, voice.payloads())),
+        timestamp: members.iter().map(|member| member.position.time_ms()).max(),
+        presence: Some(events(members.iter(), voice.payloads())),
         ..Outbound::default()
     };
     voice.say(&frame)

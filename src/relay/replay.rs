@@ -384,7 +384,7 @@ impl Relay {
     fn end_membership(&mut self, socket: SocketId, name: &ChannelName) {
         let serial = format!("{}-{}:", self.now_ms, self.calls.next_ticket().0);
         let Some(session) = self.sessions.get_mut(&socket) else { return };
-        let frame = sync_frame(name.as_str(), &serial, std::iter::empty(), session);
+        let frame = sync_frame(name.as_str(), &serial, &[], session);
         self.send_encoded(socket, frame);
     }
 

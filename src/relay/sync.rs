@@ -155,7 +155,7 @@ impl Content {
 
     fn frame(&self, channel: &str, serial: &str, voice: impl Voice) -> Encoded {
         match self {
-            Content::Members(members) => sync_frame(channel, serial, members.iter(), voice),
+            Content::Members(members) => sync_frame(channel, serial, members, voice),
             Content::Objects(objects, epoch) => {
                 let objects = objects.iter().map(|object| snapshot_node(object, epoch)).collect();
                 object_sync_frame(channel, serial, objects, voice)

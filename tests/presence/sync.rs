@@ -81,6 +81,11 @@ fn a_late_joiner_gets_the_set_in_pages_of_one_sync() {
     assert_eq!(cursors, ["0", "500", ""]);
     let expected: Vec<String> = (0..750).map(|n| format!("present m{n:04}")).collect();
     assert_eq!(members(&syncs), expected, "each once");
+    // For clients that read no other time than a frame's.
+    for sync in &syncs {
+        let times = sync["presence"].as_array().unwrap().iter().filter_map(|member| member["timestamp"].as_u64());
+        assert_eq!(sync["timestamp"].as_u64(), times.max());
+    }
     let first = &syncs[1]["presence"][0];
     assert_eq!(*first["id"].as_str().unwrap(), *"conn1:0:0");
 }
