@@ -20,6 +20,10 @@ pub const GRACE_MS: u64 = 15 * 1_000;
 pub const GRACE_MIN_MS: u64 = 1_000;
 pub const GRACE_MAX_MS: u64 = CONNECTION_STATE_TTL_MS;
 
+/// The same, at least, for who asked for no less than usual and is sent away by a server that stops. SDKs try again at
+/// once, in vain, and then after up to 15 s; until all are back it takes 20 s.
+pub const GRACE_AT_STOP_MS: u64 = 2 * GRACE_MS;
+
 /// How often a channel with members asks the relays whether they still hold the members' connections. A channel that
 /// has members all month wakes 170,000 times for it: an alarm, a call, and a row for the next alarm, about 25 cents.
 pub const PROBE_INTERVAL_MS: u64 = 15 * 1_000;
@@ -83,6 +87,7 @@ const _: () = assert!(
     PROBE_INTERVAL_MS + GRACE_MS + PROBE_TRY_MS + PROBE_ANSWER_MS + PROBE_PAUSE_MS <= GHOST_MAX_MS,
     "asked, waited, and no answer"
 );
+const _: () = assert!(GRACE_AT_STOP_MS <= GHOST_MAX_MS && GRACE_AT_STOP_MS <= GRACE_MAX_MS, "no ghosts, either");
 const _: () = assert!(GRACE_MIN_MS <= GRACE_MS && GRACE_MS <= GRACE_MAX_MS, "the usual grace is one to ask for");
 const _: () = assert!(
     (MEMBERS_PAGE_BYTES as u64) * 1_000 / SYNC_TURN_MS <= CONNECTION_FLOW.per_second,

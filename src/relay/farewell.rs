@@ -6,6 +6,7 @@ use std::rc::Rc;
 use super::{Effect, Relay, SocketId};
 use crate::auth::App;
 use crate::error::Code;
+use crate::limits::{GRACE_AT_STOP_MS, GRACE_MS};
 use crate::model::name::AppId;
 
 impl Relay {
@@ -17,11 +18,19 @@ impl Relay {
         self.app.clone()
     }
 
-    /// One in so many connections is told to come back. With `one_in` 1 it is all of them.
+    /// One in so many connections is told to come back. With `one_in` 1 it is all of them. Their members stay until the
+    /// server is back.
     pub fn send_away(&mut self, one_in: usize, now_ms: u64) -> Vec<Effect> {
         self.now_ms = now_ms;
         let count = self.sessions.len().div_ceil(one_in.max(1));
-        let sockets = self.sessions.keys().copied().take(count).collect();
+        let grace_ms = GRACE_AT_STOP_MS.min(self.bounds.resume_ms) as u32;
+        let mut sockets = Vec::with_capacity(count);
+        for (socket, session) in self.sessions.iter_mut().take(count) {
+            if u64::from(session.grace_ms) >= GRACE_MS {
+                session.grace_ms = session.grace_ms.max(grace_ms);
+            }
+            sockets.push(*socket);
+        }
         self.send_back(sockets, "the server is about to stop; reconnect and resume")
     }
 

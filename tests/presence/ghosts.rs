@@ -1,7 +1,7 @@
 //! Who is left when something dies: nobody whose connection is gone, and everybody whose connection is there.
 
 use courtside::auth::{Capability, Identity};
-use courtside::limits::{GHOST_MAX_MS, GRACE_MS};
+use courtside::limits::{GHOST_MAX_MS, GRACE_AT_STOP_MS, GRACE_MS};
 use serde_json::json;
 
 use crate::world::{Client, World};
@@ -64,6 +64,30 @@ fn a_client_says_how_long_its_members_remain() {
     assert_eq!(world.present(), ["ann"]);
     world.pass(1);
     assert_eq!(world.present(), [""; 0]);
+}
+
+#[test]
+fn members_outlive_a_restart_of_the_server_by_as_long_as_clients_take_to_come_back() {
+    let (mut world, clients, watcher) = room(&["ann", "bob"]);
+    let query = [("remainPresentFor", "5000")];
+    let short = world.open(0, Identity::parse(Some("short")).unwrap(), Capability::full(), &query);
+    world.attach(short);
+    world.act(short, 0, 2, json!({}));
+    let key = world.key(clients[0]);
+    world.restart(0);
+    world.take(watcher);
+    world.pass(20_000);
+    assert_eq!(world.events(watcher), ["leave short"], "who asked for less");
+    let ann = world.resume(clients[0], "ann", &key);
+    world.attach(ann);
+    world.pass(GRACE_AT_STOP_MS - 20_000 - 1);
+    assert_eq!(world.events(watcher), [""; 0]);
+    world.pass(1);
+    assert_eq!(world.events(watcher), ["leave bob: bob"]);
+    // As before, from then on.
+    world.lose(ann);
+    world.pass(GRACE_MS);
+    assert_eq!(world.events(watcher), ["leave ann: ann"]);
 }
 
 #[test]

@@ -303,6 +303,14 @@ impl World {
         self.objects.hosts[object_of(relay)].crash();
     }
 
+    /// Its server stops, and is there again.
+    pub fn restart(&mut self, relay: usize) {
+        self.turn(relay, Input::Object(object::Input::SendAway { one_in: 1 }));
+        self.hear();
+        self.kill_relay(relay);
+        self.forget_channel();
+    }
+
     /// As apps are made with members.
     pub fn enter_without_connection(&mut self, client_id: &str) {
         let body = json!({"channels": [{"name": "room", "presence": [{"clientId": client_id}]}]});
